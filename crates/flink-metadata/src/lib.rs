@@ -1,0 +1,1 @@
+//! Reads the _metadata file of Apache Flink savepoints and checkpoints.

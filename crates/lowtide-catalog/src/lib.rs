@@ -1,0 +1,1 @@
+//! The memory of Lowtide: runs and savepoints in SQLite.

@@ -1,0 +1,1 @@
+//! The domain of Lowtide: decides everything, does nothing.

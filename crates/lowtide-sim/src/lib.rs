@@ -1,0 +1,1 @@
+//! A simulated fleet, clock and catalog for Lowtide.

@@ -1,0 +1,1 @@
+//! The hands of Lowtide: clients of platforms and stores.
