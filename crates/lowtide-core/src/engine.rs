@@ -1,0 +1,379 @@
+//! Walks runs: one piece of I/O, one decision, one commit, again.
+//!
+//! There is no state here but the row. A walk may be dropped at any await point: whoever takes
+//! the row over asks [`run::next`] and goes on. The one thing that must not happen twice, the
+//! call to the platform, is made only by the process whose commit granted it, only while its
+//! claim on the run stands.
+
+use std::future::Future;
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::Bug;
+use crate::fault::FaultKind;
+use crate::name::{AppKey, OwnerId};
+use crate::planted::planted;
+use crate::policy::Policy;
+use crate::ports::{Catalog, CatalogError, Claim, Clock, Commit, World};
+use crate::run::{self, Context, Next, OWNERSHIP, Owner, Phase, RENEW_EVERY, Run, Searched, Seen, Step};
+use crate::savepoint::{Savepoint, Verification};
+use crate::schedule::{self, Due};
+use crate::verify;
+
+/// How much of the claim must be left for a call to be made: a call that starts now arrives
+/// within this time or not at all.
+const CALL_MARGIN: SignedDuration = SignedDuration::from_secs(10);
+/// Longest time between two readings of a savepoint that cannot be read.
+const READ_AGAIN_MAX: SignedDuration = SignedDuration::from_hours(24);
+/// First time between two readings of a savepoint that cannot be read.
+const READ_AGAIN_FIRST: SignedDuration = SignedDuration::from_mins(10);
+
+/// An application and its rules.
+#[derive(Debug, Clone)]
+pub struct Application {
+    /// Which.
+    pub key: AppKey,
+    /// Its rules.
+    pub policy: Policy,
+}
+
+/// How a walk ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Walked {
+    /// The run has its outcome.
+    Ended(Box<Run>),
+    /// Somebody else walks it now.
+    Yielded,
+}
+
+/// What a tick did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// A slot that this process claimed and has to walk.
+    pub claimed: Option<Run>,
+    /// When the next slot is due.
+    pub next: Option<Timestamp>,
+}
+
+/// The engine: ports, who it is, and who wants to know of each committed step.
+pub struct Engine<W, C, K, O> {
+    /// Platforms and stores.
+    pub world: W,
+    /// The memory.
+    pub catalog: C,
+    /// The clock.
+    pub clock: K,
+    /// Who it is in the catalog.
+    pub me: OwnerId,
+    /// Called with each row that it committed.
+    pub watch: O,
+}
+
+impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, O> {
+    // === due ===
+
+    /// Claims the slot of one application that is due, and records those that were missed.
+    pub async fn tick(&self, application: &Application) -> Result<Ticked, CatalogError> {
+        let Some(schedule) = &application.policy.schedule else { return Ok(Ticked::default()) };
+        let key = &application.key;
+        let now = self.clock.now();
+        let memory = self.catalog.schedule(key, schedule.text(), now).await?;
+        if memory.paused {
+            self.catalog.claim(&[], Some((key, now))).await?;
+            return Ok(Ticked { claimed: None, next: schedule.next_after(now) });
+        }
+        let from = if planted(Bug::CatchUpOnEdit) {
+            memory.considered_until.min(now - application.policy.catch_up)
+        } else {
+            memory.considered_until
+        };
+        let due = schedule::due(schedule, from, now, application.policy.catch_up);
+        let next = due.next;
+        let rows = self.rows(application, &due, now);
+        if rows.is_empty() && due.considered_until <= memory.considered_until {
+            return Ok(Ticked { claimed: None, next });
+        }
+        let claims = self.catalog.claim(&rows, Some((key, due.considered_until))).await?;
+        let claimed = rows
+            .into_iter()
+            .zip(claims)
+            .filter_map(|(run, claim)| (claim == Claim::Claimed).then_some(run))
+            .inspect(|run| (self.watch)(run))
+            .find(|run| run.phase != Phase::Done);
+        Ok(Ticked { claimed, next })
+    }
+
+    fn rows(&self, application: &Application, due: &Due, now: Timestamp) -> Vec<Run> {
+        let Application { key, policy } = application;
+        let missed = due
+            .missed
+            .iter()
+            .map(|slot| Run::of_missed(key.clone(), slot.nominal, slot.reason.clone(), now, policy));
+        let fired = due.fire.map(|nominal| {
+            let next = policy.schedule.as_ref().and_then(|schedule| schedule.next_after(nominal.max(now)));
+            self.owned(Run::of_slot(key.clone(), nominal, next, now, policy))
+        });
+        missed.chain(fired).collect()
+    }
+
+    /// Claims one run for this process: a slot that somebody named, or a request.
+    pub async fn claim(&self, run: Run) -> Result<(Run, Claim), CatalogError> {
+        let run = self.owned(run);
+        let mut claims = self.catalog.claim(std::slice::from_ref(&run), None).await?;
+        let claim = claims.pop().unwrap_or(Claim::Claimed);
+        if claim == Claim::Claimed {
+            (self.watch)(&run);
+        }
+        Ok((run, claim))
+    }
+
+    fn owned(&self, mut run: Run) -> Run {
+        run.owner = Some(Owner { who: self.me.clone(), until: self.clock.now() + OWNERSHIP });
+        run
+    }
+
+    // === ownership ===
+
+    /// Takes a run over that nobody walks; `None` if somebody does, or was faster.
+    pub async fn take_over(&self, run: &Run) -> Result<Option<Run>, CatalogError> {
+        if run.phase == Phase::Done || run.has_live_owner(self.clock.now()) {
+            return Ok(None);
+        }
+        let mut mine = self.owned(run.clone());
+        mine.version += 1;
+        self.commit_unless_stale(&mine).await.map(|committed| committed.then_some(mine))
+    }
+
+    /// Gives a run back, so that the next process need not wait until the claim lapses.
+    pub async fn release(&self, run: &Run) -> Result<(), CatalogError> {
+        let Some(latest) = self.catalog.run(run.id).await? else { return Ok(()) };
+        if latest.phase == Phase::Done || latest.owner.as_ref().is_none_or(|owner| owner.who != self.me) {
+            return Ok(());
+        }
+        let mut free = latest;
+        free.owner = None;
+        free.version += 1;
+        self.commit_unless_stale(&free).await.map(|_| ())
+    }
+
+    async fn renew(&self, run: &mut Run) -> Result<bool, CatalogError> {
+        let mut renewed = self.owned(run.clone());
+        renewed.version += 1;
+        let committed = self.commit_unless_stale(&renewed).await?;
+        if committed {
+            *run = renewed;
+        }
+        Ok(committed)
+    }
+
+    async fn commit_unless_stale(&self, run: &Run) -> Result<bool, CatalogError> {
+        match self.catalog.commit(Commit { run, savepoints: &[], begins: false, cap: None }).await {
+            Ok(()) => Ok(true),
+            Err(CatalogError::Stale) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Waits for `work` and renews the claim meanwhile; `None` if the run is somebody else's now.
+    async fn while_owning<T>(&self, run: &mut Run, work: impl Future<Output = T>) -> Result<Option<T>, CatalogError> {
+        let mut work = pin!(work);
+        loop {
+            let lapses = run.owner.as_ref().map_or(self.clock.now(), |owner| owner.until);
+            let renewal = pin!(self.clock.sleep_until(lapses - OWNERSHIP + RENEW_EVERY));
+            match select(work.as_mut(), renewal).await {
+                Either::Left((seen, _)) => return Ok(Some(seen)),
+                Either::Right(_) => {
+                    if !self.renew(run).await? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    // === the walk ===
+
+    /// Walks a run that this process owns to its end.
+    pub async fn walk(&self, mut run: Run, policy: &Policy) -> Result<Walked, CatalogError> {
+        let context = self.catalog.context(&run.application).await?;
+        let mut may_call = false;
+        let mut rest_until: Option<Timestamp> = None;
+        loop {
+            if run.outcome.is_some() {
+                return Ok(Walked::Ended(Box::new(run)));
+            }
+            if let Some(until) = rest_until.take()
+                && self.while_owning(&mut run, self.clock.sleep_until(until)).await?.is_none()
+            {
+                return Ok(Walked::Yielded);
+            }
+            let seen = if std::mem::take(&mut may_call) {
+                self.call(&mut run).await?
+            } else {
+                let asked = run.clone();
+                self.while_owning(&mut run, self.observe(&asked)).await?
+            };
+            let Some(seen) = seen else { return Ok(Walked::Yielded) };
+            let step = run::advance(&run, seen, self.clock.now(), policy, &context);
+            let Some(step) = self.commit(&run, step, policy, &context).await? else { return Ok(Walked::Yielded) };
+            may_call = step.grants_call;
+            rest_until = step.rest_until;
+            run = step.run;
+        }
+    }
+
+    /// Makes the granted call, if the claim on the run still stands.
+    async fn call(&self, run: &mut Run) -> Result<Option<Seen>, CatalogError> {
+        let safe = run.is_owned_by(&self.me, self.clock.now() + CALL_MARGIN);
+        if !safe && !planted(Bug::LapsedOwnerCalls) {
+            // Too late to call. What was granted is not known to have been used: whoever walks
+            // the run looks first, and so does this process if it still owns it.
+            return Ok(self.renew(run).await?.then(|| {
+                Seen::Replied(run::Reply::Unclear(crate::fault::Fault::transient(
+                    "the process was held up before it could call",
+                )))
+            }));
+        }
+        let Some(attempt) = run.attempt().cloned() else { return Ok(Some(Seen::Nothing)) };
+        let platform = run.application.platform.clone();
+        let reply = self.while_owning(run, self.world.trigger(&platform, &attempt)).await?;
+        Ok(reply.map(Seen::Replied))
+    }
+
+    /// Does the one piece of I/O that the run asks for.
+    async fn observe(&self, run: &Run) -> Seen {
+        let platform = &run.application.platform;
+        match (run::next(run), run.attempt()) {
+            (Next::Jobs, _) => Seen::Jobs(self.world.jobs(platform).await),
+            (Next::Vitals(job), _) => Seen::Vitals(self.world.vitals(platform, &job).await.map(Box::new)),
+            (Next::Operation, Some(attempt)) => Seen::Operation(self.world.operation(platform, attempt).await),
+            (Next::Search, Some(attempt)) => {
+                let operation = self.world.operation(platform, attempt).await;
+                let job = match self.world.vitals(platform, &attempt.job).await {
+                    Ok(vitals) => Ok(Some(vitals)),
+                    Err(fault) if fault.kind == FaultKind::Gone => Ok(None),
+                    Err(fault) => Err(fault),
+                };
+                let directories = self.world.directories(platform, attempt).await;
+                Seen::Searched(Box::new(Searched { operation, job, directories }))
+            }
+            (Next::Read(location), Some(attempt)) => {
+                let reading = self.world.read(platform, &location).await.map(Box::new);
+                let beside = self.world.directories(platform, attempt).await.unwrap_or_default();
+                Seen::Read { reading, beside }
+            }
+            (Next::Step | Next::End | Next::Operation | Next::Search | Next::Read(_), _) => Seen::Nothing,
+        }
+    }
+
+    /// Commits a step; `None` if somebody else was faster. What the catalog refuses as busy is
+    /// decided anew from the row as it was.
+    async fn commit(
+        &self,
+        before: &Run,
+        step: Step,
+        policy: &Policy,
+        context: &Context,
+    ) -> Result<Option<Step>, CatalogError> {
+        let first = self.commit_once(before, step, policy).await;
+        let Err(CatalogError::Busy(why)) = first else { return none_if_stale(first) };
+        let step = run::advance(before, Seen::Busy(why), self.clock.now(), policy, context);
+        none_if_stale(self.commit_once(before, step, policy).await)
+    }
+
+    async fn commit_once(&self, before: &Run, mut step: Step, policy: &Policy) -> Result<Step, CatalogError> {
+        if step.run == *before && step.savepoints.is_empty() && !step.grants_call {
+            return Ok(step);
+        }
+        if step.run.phase != Phase::Done {
+            step.run = self.owned(step.run);
+        }
+        step.run.version = before.version + 1;
+        let begins = before.phase == Phase::Due && !matches!(step.run.phase, Phase::Due | Phase::Done);
+        let triggers = before.phase == Phase::Waiting && step.run.phase == Phase::Triggering;
+        self.catalog
+            .commit(Commit {
+                run: &step.run,
+                savepoints: &step.savepoints,
+                begins: begins && !planted(Bug::IgnoreOverlap),
+                cap: triggers.then_some(policy.concurrency),
+            })
+            .await?;
+        (self.watch)(&step.run);
+        Ok(step)
+    }
+
+    // === after the end ===
+
+    /// Looks into the directories of ended runs and reads savepoints again, as far as due.
+    /// `concerns` says whose: a platform that this process has no hands for is left to others.
+    pub async fn look_back(&self, concerns: impl Fn(&AppKey) -> bool + Send) -> Result<(), CatalogError> {
+        for run in self.catalog.looks_due(self.clock.now()).await? {
+            if concerns(&run.application) {
+                self.look(&run).await?;
+            }
+        }
+        for savepoint in self.catalog.reads_due(self.clock.now()).await? {
+            if concerns(&savepoint.application) {
+                self.read_again(&savepoint).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look(&self, run: &Run) -> Result<(), CatalogError> {
+        let mut found = Vec::new();
+        for attempt in run.attempts.iter().filter(|attempt| attempt.sent_at.is_some()) {
+            found.push(self.world.directories(&run.application.platform, attempt).await.ok());
+        }
+        let known = self.catalog.savepoints_of(run.id).await?;
+        let (mut after, savepoints) = run::look(run, &found, &known, self.clock.now());
+        after.version += 1;
+        match self.catalog.commit(Commit { run: &after, savepoints: &savepoints, begins: false, cap: None }).await {
+            // Another process looked at the same time; what it saw is as good.
+            Ok(()) | Err(CatalogError::Stale) => Ok(()),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn read_again(&self, savepoint: &Savepoint) -> Result<(), CatalogError> {
+        let context = self.catalog.context(&savepoint.application).await?;
+        let reading = self.world.read(&savepoint.application.platform, &savepoint.location).await;
+        let at = self.clock.now();
+        let mut after = savepoint.clone();
+        after.verify_at = None;
+        after.verification = match reading {
+            Ok(reading) => {
+                let report = verify::judge(&reading, context.median_bytes);
+                if report.is_whole() {
+                    Verification::Verified { at, report }
+                } else {
+                    Verification::Broken { at, report }
+                }
+            }
+            Err(fault) => {
+                let tries = match savepoint.verification {
+                    Verification::Unverified { tries, .. } => tries.saturating_add(1),
+                    _ => 1,
+                };
+                let wait = (READ_AGAIN_FIRST * (1 << tries.min(10))).min(READ_AGAIN_MAX);
+                after.verify_at = Some(at + wait);
+                Verification::Unverified { reason: fault.text, at, tries }
+            }
+        };
+        match self.catalog.amend(savepoint, &after).await {
+            Ok(()) | Err(CatalogError::Stale) => Ok(()),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+fn none_if_stale(committed: Result<Step, CatalogError>) -> Result<Option<Step>, CatalogError> {
+    match committed {
+        Ok(step) => Ok(Some(step)),
+        Err(CatalogError::Stale) => Ok(None),
+        Err(other) => Err(other),
+    }
+}

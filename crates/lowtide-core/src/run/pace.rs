@@ -1,0 +1,90 @@
+//! How often to ask: often enough to add nearly nothing to a savepoint, seldom enough to cost a
+//! `JobManager` nearly nothing.
+
+use jiff::SignedDuration;
+
+use crate::name::RunId;
+
+/// Longest wait between two questions, in seconds: after this long nobody notices more.
+const POLL_S_MAX: f64 = 35.0;
+/// Shortest wait between two questions, in seconds: a request on loopback takes about as long.
+const POLL_S_MIN: f64 = 0.002;
+/// First backoff, in milliseconds.
+const BACKOFF_FIRST_MS: u64 = 500;
+/// Longest backoff, in milliseconds: a cluster that came back is found within half a minute.
+const BACKOFF_LAST_MS: u64 = 30_000;
+
+/// How long to wait before asking again about a savepoint that was asked for `elapsed` ago and
+/// will probably take `expected`.
+///
+/// The wait grows with the time passed (never more than about a quarter late while it is
+/// short), and is short around the expected end. At most 40 questions for ten minutes.
+pub fn poll_delay(elapsed: SignedDuration, expected: Option<SignedDuration>) -> SignedDuration {
+    let elapsed = elapsed.as_secs_f64().max(0.0);
+    let by_age = if elapsed < 0.150 { 0.30 * elapsed } else { 0.80 * elapsed };
+    let delay = match expected.map(|expected| expected.as_secs_f64()).filter(|expected| *expected > 0.0) {
+        // Just before the expected end, come back right at it.
+        Some(expected) if elapsed < expected * 0.97 => by_age.min(expected * 0.97 - elapsed),
+        // Around it, ask in steps of a fortieth of it.
+        Some(expected) if elapsed < expected * 1.20 => by_age.min(expected / 40.0),
+        _ => by_age,
+    };
+    SignedDuration::from_secs_f64(delay.clamp(POLL_S_MIN, POLL_S_MAX))
+}
+
+/// Full-jitter backoff after `faults` faults in a row: anywhere between nothing and a bound that
+/// doubles. The jitter is drawn from the run and the count, so that the same row decides the
+/// same.
+pub fn backoff(run: RunId, faults: u32) -> SignedDuration {
+    let bound = (BACKOFF_FIRST_MS << faults.saturating_sub(1).min(10)).min(BACKOFF_LAST_MS);
+    let draw = run.as_bytes().iter().fold(u64::from(faults).wrapping_mul(0x9E37_79B9_7F4A_7C15), |acc, byte| {
+        (acc ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
+    });
+    // At least a tenth of a second: "full" jitter must not become a busy loop.
+    let ms = 100 + (draw >> 16) % bound;
+    SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn questions(total: SignedDuration, expected: Option<SignedDuration>) -> (u32, SignedDuration) {
+        let mut at = SignedDuration::ZERO;
+        let mut count = 0;
+        while at < total {
+            at += poll_delay(at, expected);
+            count += 1;
+        }
+        (count, at - total)
+    }
+
+    #[test]
+    fn at_most_forty_questions_for_ten_minutes() {
+        for seconds in [1, 10, 60, 300, 600] {
+            let total = SignedDuration::from_secs(seconds);
+            for expected in [None, Some(total), Some(total / 2), Some(total * 2), Some(SignedDuration::from_millis(50))] {
+                let (count, _) = questions(total, expected);
+                assert!(count <= 40, "{count} questions for {seconds} s, expecting {expected:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_expected_end_is_met_within_a_twentieth() {
+        for ms in [40, 400, 4_000, 400_000] {
+            let total = SignedDuration::from_millis(ms);
+            let (_, late) = questions(total, Some(total));
+            assert!(late.as_millis() <= (ms / 20).max(2).into(), "{late:?} late for {ms} ms");
+        }
+    }
+
+    #[test]
+    fn backoff_grows_and_stays_bounded() {
+        let runs = (0..=u8::MAX).map(|byte| RunId::from_bytes([byte; 16]));
+        let longest = runs.clone().map(|run| backoff(run, 1)).max().expect("some");
+        assert!(longest <= SignedDuration::from_millis(600));
+        let longest = runs.map(|run| backoff(run, 1_000)).max().expect("some");
+        assert!(longest > SignedDuration::from_secs(20) && longest <= SignedDuration::from_millis(30_100));
+    }
+}

@@ -1,0 +1,130 @@
+//! What the edge saw, and what the core answers.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Cause, Run};
+use crate::fault::Fault;
+use crate::gate::Vitals;
+use crate::name::{JobId, Location};
+use crate::resolve::JobSeen;
+use crate::savepoint::Savepoint;
+use crate::verify::Reading;
+
+/// The single piece of I/O that a run asks for next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: ask [`super::advance`] with [`Seen::Nothing`].
+    Step,
+    /// Nothing before this time.
+    Sleep(Timestamp),
+    /// List the platform's jobs.
+    Jobs,
+    /// Read the vitals of the run's job.
+    Vitals(JobId),
+    /// Ask what became of the attempt's trigger id.
+    Operation,
+    /// Sight is lost: ask for the trigger id, then look at the job, then into the attempt's own
+    /// directory; in this order, so that a savepoint that completes in between is seen.
+    Search,
+    /// Read the savepoint.
+    Read(Location),
+    /// Nothing: the run has ended.
+    End,
+}
+
+/// What the platform said to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// It will be tried (HTTP 202): no success yet.
+    Accepted,
+    /// It will not be tried: the platform itself said so.
+    Refused(Cause),
+    /// Nothing was delivered: the connection was refused.
+    NotSent(Fault),
+    /// Anything else: it may have been accepted.
+    Unclear(Fault),
+}
+
+/// What became of a trigger id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Under way.
+    InProgress,
+    /// Completed, without a failure cause, with a location.
+    Completed(Location),
+    /// Completed with a failure cause, whatever its status says.
+    Failed(Cause),
+    /// The platform does not know the trigger id (HTTP 404).
+    NotFound {
+        /// When the job's incarnation began, read after the 404; `None` if the job is gone.
+        job_started_at: Option<Timestamp>,
+    },
+}
+
+/// A directory in an attempt's target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where it lies, as the platform calls it.
+    pub location: Location,
+    /// Whether it has a `_metadata`: Flink's commit point, written last.
+    pub has_metadata: bool,
+}
+
+/// What a search gave; the fields in the order of asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Searched {
+    /// What became of the trigger id.
+    pub operation: Result<Operation, Fault>,
+    /// The job, `None` if it is gone, or why that cannot be told.
+    pub job: Result<Option<Vitals>, Fault>,
+    /// The directories in the attempt's own one, or why it cannot be read.
+    pub directories: Result<Vec<Found>, Fault>,
+}
+
+/// What the edge saw.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    /// Nothing was asked.
+    Nothing,
+    /// The catalog refused to begin: another run of the application, or enough on the platform.
+    Busy(String),
+    /// The platform's jobs.
+    Jobs(Result<Vec<JobSeen>, Fault>),
+    /// The job's vitals.
+    Vitals(Result<Box<Vitals>, Fault>),
+    /// The answer to the one granted call.
+    Replied(Reply),
+    /// What became of the trigger id.
+    Operation(Result<Operation, Fault>),
+    /// The result of a search.
+    Searched(Box<Searched>),
+    /// The savepoint, and what else lies in the attempt's directory.
+    Read {
+        /// The savepoint.
+        reading: Result<Box<Reading>, Fault>,
+        /// All directories in the attempt's target, where it can be listed.
+        beside: Vec<Found>,
+    },
+}
+
+/// What the decision goes by besides the row and what was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Context {
+    /// The median duration of the application's savepoints.
+    pub expected: Option<SignedDuration>,
+    /// The median state size of the application's good savepoints, in bytes.
+    pub median_bytes: Option<u64>,
+}
+
+/// What to commit, and what then.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The row after the step; equal to the row before if there is nothing to commit.
+    pub run: Run,
+    /// Savepoints to record in the same commit.
+    pub savepoints: Vec<Savepoint>,
+    /// Whoever commits this step may make the attempt's one call, at once, and nobody else may.
+    pub grants_call: bool,
+    /// Nothing more before this time. Not stored: a process that takes over looks at once.
+    pub rest_until: Option<Timestamp>,
+}

@@ -1,0 +1,140 @@
+//! What a run leaves: a place, its standing and its verification.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::name::{AppKey, JobId, Location, RunId};
+use crate::verify::Report;
+
+/// The savepoint format that Flink is asked for (`SavepointFormatType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Restorable with any state backend.
+    #[default]
+    Canonical,
+    /// The state backend's own files: fast for large state.
+    Native,
+}
+
+impl Format {
+    /// As Flink's REST API spells it.
+    pub fn as_flink(self) -> &'static str {
+        match self {
+            Self::Canonical => "CANONICAL",
+            Self::Native => "NATIVE",
+        }
+    }
+}
+
+/// What a directory is to its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// Fills its slot.
+    Kept,
+    /// Complete, but its attempt had already ended, or another directory fills the slot.
+    Late,
+    /// Left behind without a `_metadata`, or proven broken: nothing to restore from.
+    Orphan,
+    /// Someone else's: listed, verified, never deleted.
+    Foreign,
+}
+
+impl Standing {
+    /// As users read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Late => "late",
+            Self::Orphan => "orphan",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
+/// How far a savepoint has been proven.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum Verification {
+    /// Level 1 passed.
+    Verified {
+        /// When.
+        at: Timestamp,
+        /// What was found.
+        report: Report,
+    },
+    /// It could not be read; that is not the same as broken.
+    Unverified {
+        /// Why.
+        reason: String,
+        /// When it was last tried.
+        at: Timestamp,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// It was read and is wrong.
+    Broken {
+        /// When.
+        at: Timestamp,
+        /// What was found.
+        report: Report,
+    },
+    /// There is nothing to verify (an orphan).
+    Nothing,
+}
+
+impl Verification {
+    /// One word for tables.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Verified { .. } => "verified",
+            Self::Unverified { .. } => "unverified",
+            Self::Broken { .. } => "broken",
+            Self::Nothing => "-",
+        }
+    }
+
+    /// What level 1 found, where it could read.
+    pub fn report(&self) -> Option<&Report> {
+        match self {
+            Self::Verified { report, .. } | Self::Broken { report, .. } => Some(report),
+            Self::Unverified { .. } | Self::Nothing => None,
+        }
+    }
+}
+
+/// One savepoint directory that the catalog knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Savepoint {
+    /// Where it lies; the key.
+    pub location: Location,
+    /// Whose it is.
+    pub application: AppKey,
+    /// The run that left it.
+    pub run: RunId,
+    /// The attempt within the run.
+    pub attempt: u32,
+    /// The job it was taken of.
+    pub job: JobId,
+    /// What it is to its slot.
+    pub standing: Standing,
+    /// The format that was asked for.
+    pub format: Format,
+    /// When it was asked for.
+    pub taken_at: Timestamp,
+    /// From the request until Lowtide saw it complete, in milliseconds; unknown where it was
+    /// found later.
+    pub duration_ms: Option<u64>,
+    /// How far it has been proven.
+    pub verification: Verification,
+    /// When an unverified one is tried again.
+    pub verify_at: Option<Timestamp>,
+}
+
+impl Savepoint {
+    /// Whether it may be restored from: proven whole.
+    pub fn is_good(&self) -> bool {
+        matches!(self.verification, Verification::Verified { .. })
+    }
+}
