@@ -1,1 +1,3 @@
 //! The domain of Lowtide: decides everything, does nothing.
+
+pub mod schedule;
