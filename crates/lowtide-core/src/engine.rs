@@ -79,17 +79,13 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         let Some(schedule) = &application.policy.schedule else { return Ok(Ticked::default()) };
         let key = &application.key;
         let now = self.clock.now();
-        let memory = self.catalog.schedule(key, schedule.text(), now).await?;
-        if memory.paused {
-            self.catalog.claim(&[], Some((key, now))).await?;
-            return Ok(Ticked { claimed: None, next: schedule.next_after(now) });
-        }
+        let memory = self.catalog.schedule(key, &schedule.identity(), now).await?;
         let from = if planted(Bug::CatchUpOnEdit) {
             memory.considered_until.min(now - application.policy.catch_up)
         } else {
             memory.considered_until
         };
-        let due = schedule::due(schedule, from, now, application.policy.catch_up);
+        let due = schedule::due(schedule, from, now, application.policy.catch_up, &memory.pauses);
         let next = due.next;
         let rows = self.rows(application, &due, now);
         if rows.is_empty() && due.considered_until <= memory.considered_until {
@@ -110,7 +106,7 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         let missed = due
             .missed
             .iter()
-            .map(|slot| Run::of_missed(key.clone(), slot.nominal, slot.reason.clone(), now, policy));
+            .map(|slot| Run::of_missed(key.clone(), slot.nominal, slot.to_string(), now, policy));
         let fired = due.fire.map(|nominal| {
             let next = policy.schedule.as_ref().and_then(|schedule| schedule.next_after(nominal.max(now)));
             self.owned(Run::of_slot(key.clone(), nominal, next, now, policy))

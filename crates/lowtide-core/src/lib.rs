@@ -17,6 +17,7 @@ pub mod ports;
 pub mod resolve;
 pub mod run;
 pub mod savepoint;
+pub mod schedule;
 pub mod verify;
 
 pub use planted::Bug;

@@ -13,6 +13,7 @@ use crate::name::{AppKey, JobId, Location, PlatformName, RunId};
 use crate::resolve::JobSeen;
 use crate::run::{Attempt, Context, Found, Operation, Reply, Run};
 use crate::savepoint::Savepoint;
+use crate::schedule::Pause;
 use crate::verify::Reading;
 
 /// Wall-clock time, and waiting for it.
@@ -79,12 +80,12 @@ pub enum Claim {
 }
 
 /// What the catalog remembers of an application's schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduleMemory {
     /// Up to when slots have been considered; never before the schedule's text was first seen.
     pub considered_until: Timestamp,
-    /// Whether the application is paused.
-    pub paused: bool,
+    /// When the application was paused, as far as that concerns later slots.
+    pub pauses: Vec<Pause>,
 }
 
 /// A step of a run, to be committed as one.

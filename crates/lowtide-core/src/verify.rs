@@ -151,8 +151,12 @@ fn describe(metadata: &Metadata, report: &mut Report) {
             state_bytes: operator.state_bytes(),
         })
         .collect();
-    for anomaly in metadata.check() {
-        report.find(anomaly.to_string());
+    for anomaly in metadata.anomalies() {
+        if anomaly.is_certain() {
+            report.find(anomaly.to_string());
+        } else {
+            report.warnings.push(anomaly.to_string());
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::planted::planted;
 use crate::policy::Policy;
 use crate::resolve::{self, JobSeen, JobState, Resolution};
 use crate::savepoint::{Savepoint, Standing, Verification};
+use crate::schedule;
 use crate::verify::{self, Reading, Report};
 
 /// How often a name that resolves to nothing is looked for.
@@ -184,12 +185,16 @@ impl Walk<'_> {
         if !self.honours_windows() {
             return false;
         }
-        let Some(end) = self.policy.never.held_until(self.now) else { return false };
-        if end >= self.run.trigger_deadline {
-            let text = format!("a never-window holds until {end}, past the deadline {}", self.run.trigger_deadline);
-            self.end(Outcome::Skipped { reason: SkipReason::Never, text });
-        } else {
-            self.hold(HoldKind::Never, format!("a never-window holds until {end}"), end.duration_since(self.now));
+        match self.policy.never.hold(self.now, self.run.trigger_deadline) {
+            schedule::Hold::Open => return false,
+            schedule::Hold::Until(end) => {
+                let why = format!("a never-window holds until {end}");
+                self.hold(HoldKind::Never, why, end.duration_since(self.now));
+            }
+            schedule::Hold::BeyondDeadline(end) => {
+                let text = format!("a never-window holds until {end}, past the deadline {}", self.run.trigger_deadline);
+                self.end(Outcome::Skipped { reason: SkipReason::Never, text });
+            }
         }
         true
     }

@@ -1,0 +1,667 @@
+//! Reads cron patterns. Everything that another cron would quietly read as something else is
+//! refused here with the bytes it concerns and what to write instead.
+//!
+//! | field | values | `H` draws from | also |
+//! |---|---|---|---|
+//! | minute | 0-59 | 0-59 | |
+//! | hour | 0-23 | 0-23 | |
+//! | day of month | 1-31 | 1-28, days that every month has | `L`, `L-n`, `LW`, `nW` |
+//! | month | 1-12, JAN-DEC | 1-12 | |
+//! | day of week | 0-7 (0 and 7 are Sunday), SUN-SAT | 0-6 | `5L`, `5#2` |
+//!
+//! `H/n` is a drawn offset below n, then every n-th value of the `H` range; `H(a-b)` and
+//! `H(a-b)/n` do the same within a to b. Several `H` of one field are the same draw.
+
+use std::ops::Range;
+
+use super::cron::{Cron, MonthDays, WeekDays};
+use super::hash::HashSeed;
+use super::text_error::TextError;
+
+/// The longest text that is read as a pattern: an hour's sixty minutes written out, and room.
+pub const CRON_TEXT_BYTES_MAX: usize = 512;
+
+/// A cron pattern that cannot be used.
+pub type CronError = TextError<CronErrorKind>;
+
+/// What is wrong with a cron pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CronErrorKind {
+    /// Nothing was written.
+    #[error("the schedule is empty")]
+    Empty,
+    /// Longer than [`CRON_TEXT_BYTES_MAX`].
+    #[error("the schedule is longer than {CRON_TEXT_BYTES_MAX} bytes")]
+    TooLong,
+    /// Not five fields.
+    #[error("a cron pattern has five fields, this one has {found}")]
+    FieldCount {
+        /// How many there are.
+        found: usize,
+    },
+    /// An `@` name that is not known.
+    #[error("`{name}` is not a schedule that Lowtide knows")]
+    UnknownName {
+        /// The name as written.
+        name: String,
+    },
+    /// A list with nothing between two commas, or a range or step with a side missing.
+    #[error("a value is missing in the {field}")]
+    MissingValue {
+        /// The field.
+        field: Field,
+    },
+    /// Not a number or name of this field.
+    #[error("`{text}` is not a {field}")]
+    NotAValue {
+        /// The field.
+        field: Field,
+        /// What stands there.
+        text: String,
+    },
+    /// A number outside the field.
+    #[error("{text} is out of range: the {field} goes from {low} to {high}")]
+    OutOfRange {
+        /// The field.
+        field: Field,
+        /// The number as written.
+        text: String,
+        /// The smallest value.
+        low: u8,
+        /// The largest value.
+        high: u8,
+    },
+    /// A range whose end is before its start.
+    #[error("the range `{text}` runs backwards")]
+    Backwards {
+        /// The range as written.
+        text: String,
+    },
+    /// A step of zero.
+    #[error("a step of 0 goes nowhere")]
+    StepZero,
+    /// A step that is longer than what it steps through.
+    #[error("a step of {step} is longer than the {count} values it steps through")]
+    StepTooLong {
+        /// The step as written.
+        step: String,
+        /// How many values there are.
+        count: u8,
+    },
+    /// A step after a single value, which crons read differently.
+    #[error("a step needs `*`, a range or `H` before it")]
+    StepAfterValue,
+    /// `L`, `W` or `#` where it means nothing, or together with something else.
+    #[error("`{text}` cannot be used in the {field}")]
+    Misplaced {
+        /// The field.
+        field: Field,
+        /// What stands there.
+        text: String,
+    },
+    /// No day of any year matches.
+    #[error("no day of any year matches")]
+    Impossible,
+}
+
+/// One of the five fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// 0 to 59.
+    Minute,
+    /// 0 to 23.
+    Hour,
+    /// 1 to 31.
+    DayOfMonth,
+    /// 1 to 12.
+    Month,
+    /// 0 to 7.
+    DayOfWeek,
+}
+
+impl std::fmt::Display for Field {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::DayOfMonth => "day of month",
+            Self::Month => "month",
+            Self::DayOfWeek => "day of week",
+        })
+    }
+}
+
+pub(super) const MONTH_NAMES: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+pub(super) const WEEKDAY_NAMES: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+
+/// What each `@` name stands for, in Vixie cron and here.
+const NAMED: [(&str, &str); 7] = [
+    ("@hourly", "0 * * * *"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@monthly", "0 0 1 * *"),
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+];
+
+impl Field {
+    /// Smallest and largest value that can be written.
+    fn bounds(self) -> (u8, u8) {
+        match self {
+            Self::Minute => (0, 59),
+            Self::Hour => (0, 23),
+            Self::DayOfMonth => (1, 31),
+            Self::Month => (1, 12),
+            Self::DayOfWeek => (0, 7),
+        }
+    }
+
+    /// Smallest and largest value of `*`: Sunday once.
+    fn every(self) -> (u8, u8) {
+        match self {
+            Self::DayOfWeek => (0, 6),
+            _ => self.bounds(),
+        }
+    }
+
+    /// Smallest and largest value of a bare `H`.
+    fn hash_bounds(self) -> (u8, u8) {
+        match self {
+            Self::DayOfMonth => (1, 28),
+            _ => self.every(),
+        }
+    }
+
+    /// The field's name in the hash: part of the contract, never changes.
+    fn hash_name(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::DayOfMonth => "day-of-month",
+            Self::Month => "month",
+            Self::DayOfWeek => "day-of-week",
+        }
+    }
+
+    /// The value of a name, if the field has names.
+    fn named(self, text: &str) -> Option<u8> {
+        let (names, first): (&[&str], u8) = match self {
+            Self::Month => (&MONTH_NAMES, 1),
+            Self::DayOfWeek => (&WEEKDAY_NAMES, 0),
+            _ => return None,
+        };
+        let index = names
+            .iter()
+            .position(|name| name.eq_ignore_ascii_case(text))?;
+        Some(first + u8::try_from(index).ok()?)
+    }
+
+    /// What may be written, for a hint.
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Minute => "write 0 to 59, `*`, a range such as 0-29, or H",
+            Self::Hour => "write 0 to 23, `*`, a range such as 1-5, or H",
+            Self::DayOfMonth => "write 1 to 31, `*`, L, LW, L-3, 15W, or H",
+            Self::Month => "write 1 to 12, JAN to DEC, `*`, or H",
+            Self::DayOfWeek => "write 0 to 7 (0 and 7 are Sunday), SUN to SAT, `*`, 5L, 5#2, or H",
+        }
+    }
+}
+
+/// A piece of the pattern, with its place in it.
+#[derive(Debug, Clone, Copy)]
+struct Piece<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Piece<'t> {
+    fn span(self) -> Range<usize> {
+        self.at..self.at + self.text.len()
+    }
+
+    fn part(self, range: Range<usize>) -> Self {
+        Piece {
+            text: &self.text[range.clone()],
+            at: self.at + range.start,
+        }
+    }
+
+    fn split_once(self, separator: char) -> Option<(Self, Self)> {
+        let index = self.text.find(separator)?;
+        Some((self.part(0..index), self.part(index + 1..self.text.len())))
+    }
+
+    /// The rest after a letter at the front, whatever its case.
+    fn strip_letter_before(self, letter: char) -> Option<Self> {
+        let first = self.text.chars().next()?;
+        first
+            .eq_ignore_ascii_case(&letter)
+            .then(|| self.part(1..self.text.len()))
+    }
+
+    /// What stands before a letter at the end, whatever its case.
+    fn strip_letter_after(self, letter: char) -> Option<Self> {
+        let last = self.text.chars().next_back()?;
+        last.eq_ignore_ascii_case(&letter)
+            .then(|| self.part(0..self.text.len() - 1))
+    }
+
+    /// The pieces between separators, empty ones included.
+    fn split(self, separator: char) -> impl Iterator<Item = Self> {
+        let mut at = self.at;
+        self.text.split(separator).map(move |text| {
+            let piece = Piece { text, at };
+            at += text.len() + separator.len_utf8();
+            piece
+        })
+    }
+
+    /// The pieces between white space, none of them empty.
+    fn words(self) -> Vec<Self> {
+        let mut words = Vec::new();
+        let mut rest = self;
+        loop {
+            let Some(start) = rest.text.find(|c: char| !c.is_whitespace()) else {
+                return words;
+            };
+            let length = rest.text[start..]
+                .find(char::is_whitespace)
+                .unwrap_or(rest.text.len() - start);
+            words.push(rest.part(start..start + length));
+            rest = rest.part(start + length..rest.text.len());
+        }
+    }
+
+    fn owned(self) -> String {
+        self.text.to_owned()
+    }
+}
+
+/// Reads a whole pattern.
+pub(super) fn cron(text: &str, seed: &HashSeed<'_>) -> Result<Cron, CronError> {
+    if text.len() > CRON_TEXT_BYTES_MAX {
+        return Err(CronError::new(0..text.len(), CronErrorKind::TooLong));
+    }
+    let words = Piece { text, at: 0 }.words();
+    let [minute, hour, month_day, month, week_day] = match words[..] {
+        [] => return Err(empty(text)),
+        [name] if name.text.starts_with('@') => {
+            let pattern = named_pattern(name)?;
+            return cron(pattern, seed);
+        }
+        [a, b, c, d, e] => [a, b, c, d, e],
+        _ => return Err(wrong_count(&words)),
+    };
+    let minutes = plain_set(Field::Minute, minute, seed)?;
+    let hours = plain_set(Field::Hour, hour, seed)?;
+    let month_days = month_day_set(month_day, seed)?;
+    let months = plain_set(Field::Month, month, seed)?;
+    let week_days = week_day_set(week_day, seed)?;
+    let cron = Cron {
+        minutes,
+        hours: u32::try_from(hours).expect("hours end at bit 23"),
+        month_days,
+        months: u16::try_from(months).expect("months end at bit 12"),
+        week_days,
+        wildcard: minute.text.starts_with('*') || hour.text.starts_with('*'),
+    };
+    if !cron.is_possible() {
+        return Err(impossible(month_day, month, week_day));
+    }
+    Ok(cron)
+}
+
+fn empty(text: &str) -> CronError {
+    CronError::new(0..text.len(), CronErrorKind::Empty)
+        .with_hint("write five fields, such as `0 1 * * *` for 01:00 every day")
+}
+
+fn named_pattern(name: Piece<'_>) -> Result<&'static str, CronError> {
+    let known = NAMED
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name.text));
+    if let Some((_, pattern)) = known {
+        return Ok(pattern);
+    }
+    let hint = match name.text.to_ascii_lowercase().as_str() {
+        "@every" => "write `every: 6h` in place of `schedule:`",
+        "@reboot" => "a start of Lowtide never fires a schedule; use `lowtide take`",
+        _ => "there are @hourly, @daily, @midnight, @weekly, @monthly and @yearly",
+    };
+    let kind = CronErrorKind::UnknownName { name: name.owned() };
+    Err(CronError::new(name.span(), kind).with_hint(hint))
+}
+
+fn wrong_count(words: &[Piece<'_>]) -> CronError {
+    if let Some(name) = words.first().filter(|word| word.text.starts_with('@'))
+        && let Err(error) = named_pattern(*name)
+    {
+        return error;
+    }
+    let all = words.first().map_or(0, |w| w.at)..words.last().map_or(0, |w| w.span().end);
+    let (span, hint) = match words.len() {
+        6 | 7 => (
+            words[5].at..all.end,
+            "there is no field for seconds or years: minute hour day-of-month month day-of-week",
+        ),
+        _ => (
+            all,
+            "the fields are minute hour day-of-month month day-of-week",
+        ),
+    };
+    CronError::new(span, CronErrorKind::FieldCount { found: words.len() }).with_hint(hint)
+}
+
+fn impossible(month_day: Piece<'_>, month: Piece<'_>, week_day: Piece<'_>) -> CronError {
+    let end = if week_day.text == "*" {
+        month
+    } else {
+        week_day
+    };
+    CronError::new(month_day.at..end.span().end, CronErrorKind::Impossible).with_hint(
+        "the day of month never comes in these months or on these weekdays; L is the last day",
+    )
+}
+
+/// A field that has numbers, ranges, steps and `H` only.
+fn plain_set(field: Field, text: Piece<'_>, seed: &HashSeed<'_>) -> Result<u64, CronError> {
+    let mut set = 0;
+    for item in text.split(',') {
+        set |= plain_item(field, item, seed)?;
+    }
+    Ok(set)
+}
+
+fn month_day_set(text: Piece<'_>, seed: &HashSeed<'_>) -> Result<MonthDays, CronError> {
+    const FIELD: Field = Field::DayOfMonth;
+    let mut days = MonthDays {
+        star: text.text.starts_with('*'),
+        ..MonthDays::default()
+    };
+    for item in text.split(',') {
+        if item.text.eq_ignore_ascii_case("L") {
+            days.before_last |= 1;
+        } else if item.text.eq_ignore_ascii_case("LW") || item.text.eq_ignore_ascii_case("WL") {
+            days.last_weekday = true;
+        } else if let Some(rest) = item.strip_letter_before('L') {
+            days.before_last |= 1 << days_before_last(item, rest)?;
+        } else if let Some(day) = item.strip_letter_after('W') {
+            days.nearest_weekday |= 1 << single_value(FIELD, item, day)?;
+        } else {
+            days.plain |= u32::try_from(plain_item(FIELD, item, seed)?).expect("31 days");
+        }
+    }
+    Ok(days)
+}
+
+/// The `3` of `L-3`: at most 30, for the first day of a month of 31.
+fn days_before_last(item: Piece<'_>, rest: Piece<'_>) -> Result<u8, CronError> {
+    const BEFORE_LAST_MAX: u8 = 30;
+    let count = rest
+        .text
+        .strip_prefix('-')
+        .and_then(|count| count.parse().ok());
+    count
+        .filter(|count| *count <= BEFORE_LAST_MAX)
+        .ok_or_else(|| {
+            misplaced(Field::DayOfMonth, item).with_hint("L-3 is three days before the last day")
+        })
+}
+
+fn week_day_set(text: Piece<'_>, seed: &HashSeed<'_>) -> Result<WeekDays, CronError> {
+    const FIELD: Field = Field::DayOfWeek;
+    let mut days = WeekDays {
+        star: text.text.starts_with('*'),
+        ..WeekDays::default()
+    };
+    for item in text.split(',') {
+        if let Some((day, ordinal)) = item.split_once('#') {
+            let day = single_value(FIELD, item, day)? % 7;
+            days.nth[usize::from(day)] |= 1 << ordinal_of_weekday(ordinal)?;
+        } else if let Some(day) = item.strip_letter_after('L') {
+            if day.text.is_empty() {
+                let hint = "write 5L for the last Friday, or put L in the day of month";
+                return Err(misplaced(FIELD, item).with_hint(hint));
+            }
+            days.last |= 1 << (single_value(FIELD, item, day)? % 7);
+        } else {
+            let set = plain_item(FIELD, item, seed)?;
+            let sunday_once = (set | set >> 7) & 0b0111_1111;
+            days.plain |= u8::try_from(sunday_once).expect("seven days");
+        }
+    }
+    Ok(days)
+}
+
+/// The `2` of `5#2`.
+fn ordinal_of_weekday(text: Piece<'_>) -> Result<u8, CronError> {
+    text.text
+        .parse()
+        .ok()
+        .filter(|ordinal| (1..=5).contains(ordinal))
+        .ok_or_else(|| {
+            let kind = CronErrorKind::NotAValue {
+                field: Field::DayOfWeek,
+                text: text.owned(),
+            };
+            CronError::new(text.span(), kind)
+                .with_hint("5#2 is the second Friday; # goes from 1 to 5")
+        })
+}
+
+/// The value of an item such as `15W` or `5L`, which must be a single one.
+fn single_value(field: Field, item: Piece<'_>, text: Piece<'_>) -> Result<u8, CronError> {
+    let not_single = |c: char| matches!(c, '-' | '/' | '*' | '(');
+    if text.text.is_empty() || text.text.contains(not_single) {
+        return Err(misplaced(field, item).with_hint("L, W and # go with one single day"));
+    }
+    value(field, text)
+}
+
+fn misplaced(field: Field, item: Piece<'_>) -> CronError {
+    CronError::new(
+        item.span(),
+        CronErrorKind::Misplaced {
+            field,
+            text: item.owned(),
+        },
+    )
+}
+
+/// The set of one item of a list: `*`, a value, a range or `H`, with a step or without.
+fn plain_item(field: Field, item: Piece<'_>, seed: &HashSeed<'_>) -> Result<u64, CronError> {
+    let (base, step) = match item.split_once('/') {
+        Some((base, step)) => (base, Some(step)),
+        None => (item, None),
+    };
+    if base.text.is_empty() {
+        return Err(missing(field, base));
+    }
+    if let Some(range) = base.strip_letter_before('H') {
+        return hashed(field, range, step, seed);
+    }
+    let (low, high) = if base.text == "*" {
+        field.every()
+    } else if let Some((from, to)) = base.split_once('-') {
+        range(field, base, from, to)?
+    } else {
+        let only = value(field, base)?;
+        if let Some(step) = step {
+            let (_, high) = field.every();
+            let hint = format!(
+                "write {}-{high}/{}, or */{}",
+                base.text, step.text, step.text
+            );
+            return Err(CronError::new(item.span(), CronErrorKind::StepAfterValue).with_hint(hint));
+        }
+        (only, only)
+    };
+    let step = match step {
+        Some(step) => step_length(field, step, high - low + 1)?,
+        None => 1,
+    };
+    Ok(every_nth(low, high, step))
+}
+
+/// Bits `low`, `low + step`, … up to `high`.
+fn every_nth(low: u8, high: u8, step: u8) -> u64 {
+    (low..=high)
+        .step_by(usize::from(step))
+        .fold(0, |set, value| set | 1 << value)
+}
+
+/// `H`, `H/n`, `H(a-b)` or `H(a-b)/n`; `range` is what stands after the `H`.
+fn hashed(
+    field: Field,
+    range_text: Piece<'_>,
+    step: Option<Piece<'_>>,
+    seed: &HashSeed<'_>,
+) -> Result<u64, CronError> {
+    let (low, high) = if range_text.text.is_empty() {
+        field.hash_bounds()
+    } else {
+        hash_range(field, range_text)?
+    };
+    let count = high - low + 1;
+    let Some(step) = step else {
+        return Ok(1 << (low + seed.draw(field.hash_name(), count)));
+    };
+    let step = step_length(field, step, count)?;
+    Ok(every_nth(
+        low + seed.draw(field.hash_name(), step),
+        high,
+        step,
+    ))
+}
+
+/// The `(a-b)` of `H(a-b)`.
+fn hash_range(field: Field, text: Piece<'_>) -> Result<(u8, u8), CronError> {
+    let inner = text
+        .text
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'))
+        .map(|inner| Piece {
+            text: inner,
+            at: text.at + 1,
+        });
+    match inner.map(|inner| (inner, inner.split_once('-'))) {
+        Some((inner, Some((from, to)))) => range(field, inner, from, to),
+        _ => {
+            let whole = Piece {
+                text: text.text,
+                at: text.at,
+            };
+            Err(misplaced(field, whole).with_hint("write H, H/n, H(a-b) or H(a-b)/n"))
+        }
+    }
+}
+
+fn range(
+    field: Field,
+    whole: Piece<'_>,
+    from: Piece<'_>,
+    to: Piece<'_>,
+) -> Result<(u8, u8), CronError> {
+    let (mut low, mut high) = (value(field, from)?, value(field, to)?);
+    if field == Field::DayOfWeek {
+        // Sunday is 0 at the start of a range and 7 at its end, whichever was written.
+        if high == 0 && low > 0 {
+            high = 7;
+        }
+        if low == 7 && high < 7 {
+            low = 0;
+        }
+    }
+    if low <= high {
+        return Ok((low, high));
+    }
+    let (first, last) = field.every();
+    let hint = format!("write {}-{last},{first}-{}", from.text, to.text);
+    let kind = CronErrorKind::Backwards {
+        text: whole.owned(),
+    };
+    Err(CronError::new(whole.span(), kind).with_hint(hint))
+}
+
+fn step_length(field: Field, text: Piece<'_>, count: u8) -> Result<u8, CronError> {
+    if text.text.is_empty() {
+        return Err(missing(field, text));
+    }
+    if !text.text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let kind = CronErrorKind::NotAValue {
+            field,
+            text: text.owned(),
+        };
+        return Err(CronError::new(text.span(), kind).with_hint("a step is a whole number"));
+    }
+    match text.text.parse::<u8>() {
+        Ok(0) => Err(CronError::new(text.span(), CronErrorKind::StepZero)),
+        Ok(step) if step <= count => Ok(step),
+        _ => {
+            let kind = CronErrorKind::StepTooLong {
+                step: text.owned(),
+                count,
+            };
+            let hint = match field {
+                Field::Minute => {
+                    format!("write `every: {}m` in place of `schedule:`", text.text)
+                }
+                Field::Hour => format!("write `every: {}h` in place of `schedule:`", text.text),
+                _ => "a step counts within its range and starts anew after it".to_owned(),
+            };
+            Err(CronError::new(text.span(), kind).with_hint(hint))
+        }
+    }
+}
+
+/// One number or name.
+fn value(field: Field, text: Piece<'_>) -> Result<u8, CronError> {
+    if text.text.is_empty() {
+        return Err(missing(field, text));
+    }
+    if let Some(value) = field.named(text.text) {
+        return Ok(value);
+    }
+    if !text.text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(not_a_value(field, text));
+    }
+    let (low, high) = field.bounds();
+    text.text
+        .parse()
+        .ok()
+        .filter(|value| (low..=high).contains(value))
+        .ok_or_else(|| {
+            let kind = CronErrorKind::OutOfRange {
+                field,
+                text: text.owned(),
+                low,
+                high,
+            };
+            CronError::new(text.span(), kind).with_hint(field.expected())
+        })
+}
+
+fn not_a_value(field: Field, text: Piece<'_>) -> CronError {
+    let special = |c: char| matches!(c.to_ascii_uppercase(), 'L' | 'W' | '#');
+    let digits_too = text.text.contains(|c: char| c.is_ascii_digit()) || text.text.len() == 1;
+    if digits_too && text.text.contains(special) {
+        return misplaced(field, text).with_hint(field.expected());
+    }
+    let hint = match text.text {
+        "?" => "write `*` instead of `?`",
+        _ => field.expected(),
+    };
+    let kind = CronErrorKind::NotAValue {
+        field,
+        text: text.owned(),
+    };
+    CronError::new(text.span(), kind).with_hint(hint)
+}
+
+fn missing(field: Field, at: Piece<'_>) -> CronError {
+    CronError::new(at.span(), CronErrorKind::MissingValue { field }).with_hint(field.expected())
+}
