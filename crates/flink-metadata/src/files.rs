@@ -1,0 +1,166 @@
+//! The files that a snapshot consists of besides its `_metadata`, and how large each must be.
+//!
+//! The rules come from comparing real snapshots with their directories: for ordinary files the recorded size is
+//! exactly the file's; a segment needs the file to reach its end; and of a changelog only the existence can be
+//! checked, because Flink counts its bytes before compression and without a flag byte.
+
+use crate::handle::{ChangelogDelta, ChannelState, KeyedStateHandle, StreamHandle};
+use crate::model::{Metadata, Operator, SubtaskState};
+use crate::operator_id::OperatorId;
+
+/// A reference from the metadata to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileRef<'a> {
+    /// Where the file is.
+    pub path: FilePath<'a>,
+    /// How large it must be.
+    pub size: SizeRule,
+    /// The operator whose state is in it.
+    pub operator: OperatorId,
+}
+
+/// Where a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FilePath<'a> {
+    /// Below the directory that holds the `_metadata`.
+    Relative(&'a str),
+    /// An absolute URI, such as `s3://bucket/key` or `file:/a/b`.
+    Absolute(&'a str),
+}
+
+/// How large a file must be, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SizeRule {
+    /// This large.
+    Exactly(u64),
+    /// This large or larger.
+    AtLeast(u64),
+    /// The metadata does not say. The file must exist.
+    Exists,
+}
+
+impl SizeRule {
+    /// Whether a file of `bytes` bytes follows the rule.
+    ///
+    /// ```
+    /// use flink_metadata::SizeRule;
+    ///
+    /// assert!(SizeRule::AtLeast(10).allows(11));
+    /// assert!(!SizeRule::Exactly(10).allows(11));
+    /// ```
+    #[must_use]
+    pub fn allows(self, bytes: u64) -> bool {
+        match self {
+            Self::Exactly(size) => bytes == size,
+            Self::AtLeast(size) => bytes >= size,
+            Self::Exists => true,
+        }
+    }
+}
+
+impl Metadata {
+    /// Every reference to a file, in the order of the metadata.
+    ///
+    /// A file comes as often as it is referred to: subtasks share segments and channel state. State that lies in the
+    /// metadata itself gives none, so a small job's savepoint may have no files at all.
+    ///
+    /// A relative path is data, not something to trust: it may hold `..`.
+    pub fn files(&self) -> impl Iterator<Item = FileRef<'_>> {
+        self.operators.iter().flat_map(operator_files)
+    }
+}
+
+fn operator_files(operator: &Operator) -> impl Iterator<Item = FileRef<'_>> {
+    let mut found = Collector {
+        operator: operator.id,
+        files: Vec::new(),
+    };
+    if let Some(stream) = &operator.coordinator {
+        found.stream(stream);
+    }
+    for state in operator
+        .subtasks
+        .iter()
+        .filter_map(|subtask| subtask.state.as_deref())
+    {
+        found.subtask(state);
+    }
+    found.files.into_iter()
+}
+
+struct Collector<'a> {
+    operator: OperatorId,
+    files: Vec<FileRef<'a>>,
+}
+
+impl<'a> Collector<'a> {
+    fn subtask(&mut self, state: &'a SubtaskState) {
+        for handle in [&state.managed_operator, &state.raw_operator]
+            .into_iter()
+            .flatten()
+        {
+            self.stream(&handle.stream);
+        }
+        for handle in [&state.managed_keyed, &state.raw_keyed]
+            .into_iter()
+            .flatten()
+        {
+            self.keyed(handle);
+        }
+        for channel in state.input_channels.iter().chain(&state.output_channels) {
+            let (ChannelState::Single { stream, .. } | ChannelState::Merged { stream, .. }) =
+                channel;
+            self.stream(stream);
+        }
+    }
+
+    fn keyed(&mut self, handle: &'a KeyedStateHandle) {
+        match handle {
+            KeyedStateHandle::KeyGroups(handle) => self.stream(&handle.stream),
+            KeyedStateHandle::Incremental(handle) => {
+                self.stream(&handle.meta);
+                for file in handle.shared.iter().chain(&handle.private) {
+                    self.stream(&file.stream);
+                }
+            }
+            KeyedStateHandle::Changelog(handle) => {
+                handle
+                    .materialized
+                    .iter()
+                    .for_each(|handle| self.keyed(handle));
+                handle.delta.iter().for_each(|delta| self.delta(delta));
+            }
+            KeyedStateHandle::Delta(delta) => self.delta(delta),
+        }
+    }
+
+    fn delta(&mut self, delta: &'a ChangelogDelta) {
+        let ChangelogDelta::Streams { streams, .. } = delta else {
+            return;
+        };
+        let first = self.files.len();
+        streams.iter().for_each(|piece| self.stream(&piece.stream));
+        for file in &mut self.files[first..] {
+            file.size = SizeRule::Exists;
+        }
+    }
+
+    fn stream(&mut self, stream: &'a StreamHandle) {
+        let exactly = |size: Option<u64>| size.map_or(SizeRule::Exists, SizeRule::Exactly);
+        let (path, size) = match stream {
+            StreamHandle::Inline { .. } | StreamHandle::EmptySegment => return,
+            StreamHandle::KeyGroups { stream, .. } => return self.stream(stream),
+            StreamHandle::File { path, size } => (FilePath::Absolute(path), exactly(*size)),
+            StreamHandle::Relative { path, size } => (FilePath::Relative(path), exactly(*size)),
+            StreamHandle::Segment(segment) => {
+                let end = segment.start.saturating_add(segment.size);
+                (FilePath::Absolute(&segment.path), SizeRule::AtLeast(end))
+            }
+        };
+        self.files.push(FileRef {
+            path,
+            size,
+            operator: self.operator,
+        });
+    }
+}

@@ -1,0 +1,179 @@
+//! What kind of snapshot it is: Flink's `CheckpointProperties`, which lie Java-serialized at the end of the file.
+
+use crate::error::{ParseError, ParseErrorKind, Within};
+use crate::java::{self, Objects, Value};
+use crate::reader::Reader;
+
+/// What kind of snapshot it is and what Flink does with it
+/// (`org.apache.flink.runtime.checkpoint.CheckpointProperties`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are Flink's flags, one each"
+)]
+pub struct Properties {
+    /// The kind of snapshot.
+    pub kind: SnapshotKind,
+    /// How the keyed state is written. `None` for checkpoints.
+    pub format: Option<SavepointFormat>,
+    /// Triggered at once, whatever other checkpoints were running.
+    pub forced: bool,
+    /// Flink deletes it when the job is cancelled.
+    pub discard_cancelled: bool,
+    /// Flink deletes it when the job fails.
+    pub discard_failed: bool,
+    /// Flink deletes it when the job finishes.
+    pub discard_finished: bool,
+    /// Flink deletes it when a newer one takes its place.
+    pub discard_subsumed: bool,
+    /// Flink deletes it when the job is suspended.
+    pub discard_suspended: bool,
+    /// The job was restored from it without claiming it.
+    pub unclaimed: bool,
+}
+
+/// The kind of a snapshot (`SavepointType`, `CheckpointType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SnapshotKind {
+    /// A savepoint of a job that went on.
+    Savepoint,
+    /// A savepoint with which the job was stopped, to go on later.
+    SuspendSavepoint,
+    /// A savepoint with which the job was stopped for good (drained).
+    TerminateSavepoint,
+    /// A checkpoint, which may share files with earlier ones.
+    Checkpoint,
+    /// A checkpoint that shares no files with earlier ones.
+    FullCheckpoint,
+}
+
+impl SnapshotKind {
+    /// Whether it is one of the savepoints.
+    #[must_use]
+    pub fn is_savepoint(self) -> bool {
+        matches!(
+            self,
+            Self::Savepoint | Self::SuspendSavepoint | Self::TerminateSavepoint
+        )
+    }
+
+    /// `name` in Flink's class.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Savepoint => "Savepoint",
+            Self::SuspendSavepoint => "Suspend Savepoint",
+            Self::TerminateSavepoint => "Terminate Savepoint",
+            Self::Checkpoint => "Checkpoint",
+            Self::FullCheckpoint => "Full Checkpoint",
+        }
+    }
+
+    /// The enum constant beside the name: `postCheckpointAction` or `sharingFilesStrategy`.
+    pub(crate) fn constant(self) -> &'static str {
+        match self {
+            Self::Savepoint => "NONE",
+            Self::SuspendSavepoint => "SUSPEND",
+            Self::TerminateSavepoint => "TERMINATE",
+            Self::Checkpoint => "FORWARD_BACKWARD",
+            Self::FullCheckpoint => "FORWARD",
+        }
+    }
+}
+
+/// How a savepoint's keyed state is written (`org.apache.flink.core.execution.SavepointFormatType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SavepointFormat {
+    /// The same for all state backends, so that the job may change backends.
+    Canonical,
+    /// The state backend's own; faster for large state.
+    Native,
+}
+
+pub(crate) const PROPERTIES_CLASS: &str =
+    "org.apache.flink.runtime.checkpoint.CheckpointProperties";
+pub(crate) const SAVEPOINT_TYPE_CLASS: &str = "org.apache.flink.runtime.checkpoint.SavepointType";
+pub(crate) const CHECKPOINT_TYPE_CLASS: &str = "org.apache.flink.runtime.checkpoint.CheckpointType";
+
+/// Reads the properties, or `None` for Java's null.
+pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Option<Properties>, ParseError> {
+    let at = reader.at();
+    let (objects, root) = java::read(reader).within("checkpoint properties")?;
+    if root == Value::Null {
+        return Ok(None);
+    }
+    interpret(&objects, root)
+        .map(Some)
+        .map_err(|reason| ParseError::new(at, ParseErrorKind::BadProperties(reason)))
+        .within("checkpoint properties")
+}
+
+fn interpret(objects: &Objects<'_>, root: Value) -> Result<Properties, &'static str> {
+    if objects.class_of(root) != Some(PROPERTIES_CLASS) {
+        return Err("not an object of CheckpointProperties");
+    }
+    let flag = |name| objects.bool_field(root, name).ok_or("a flag is missing");
+    let snapshot_type = objects
+        .field(root, "checkpointType")
+        .ok_or("no checkpointType")?;
+    let (kind, format) = interpret_type(objects, snapshot_type)?;
+    Ok(Properties {
+        kind,
+        format,
+        forced: flag("forced")?,
+        discard_cancelled: flag("discardCancelled")?,
+        discard_failed: flag("discardFailed")?,
+        discard_finished: flag("discardFinished")?,
+        discard_subsumed: flag("discardSubsumed")?,
+        discard_suspended: flag("discardSuspended")?,
+        unclaimed: flag("unclaimed")?,
+    })
+}
+
+fn interpret_type(
+    objects: &Objects<'_>,
+    object: Value,
+) -> Result<(SnapshotKind, Option<SavepointFormat>), &'static str> {
+    use SnapshotKind::{
+        Checkpoint, FullCheckpoint, Savepoint, SuspendSavepoint, TerminateSavepoint,
+    };
+    match objects.class_of(object) {
+        Some(SAVEPOINT_TYPE_CLASS) => {
+            let kinds = [Savepoint, SuspendSavepoint, TerminateSavepoint];
+            let kind = one_of(&kinds, objects, object, "postCheckpointAction")?;
+            let format = match objects.enum_field(object, "formatType") {
+                Some("CANONICAL") => SavepointFormat::Canonical,
+                Some("NATIVE") => SavepointFormat::Native,
+                _ => return Err("unknown formatType"),
+            };
+            Ok((kind, Some(format)))
+        }
+        Some(CHECKPOINT_TYPE_CLASS) => {
+            let kinds = [Checkpoint, FullCheckpoint];
+            Ok((
+                one_of(&kinds, objects, object, "sharingFilesStrategy")?,
+                None,
+            ))
+        }
+        _ => Err("checkpointType is neither a SavepointType nor a CheckpointType"),
+    }
+}
+
+/// The kind whose name and constant are both those of the object.
+fn one_of(
+    kinds: &[SnapshotKind],
+    objects: &Objects<'_>,
+    object: Value,
+    constant: &str,
+) -> Result<SnapshotKind, &'static str> {
+    let name = objects
+        .string_field(object, "name")
+        .ok_or("the type has no name")?;
+    let constant = objects
+        .enum_field(object, constant)
+        .ok_or("the type lacks a field")?;
+    kinds
+        .iter()
+        .copied()
+        .find(|kind| kind.name() == name && kind.constant() == constant)
+        .ok_or("a type that no release of Flink writes")
+}
