@@ -17,7 +17,9 @@ use crate::name::{AppKey, OwnerId};
 use crate::planted::planted;
 use crate::policy::Policy;
 use crate::ports::{Catalog, CatalogError, Claim, Clock, Commit, World};
-use crate::run::{self, Context, Next, OWNERSHIP, Owner, Phase, RENEW_EVERY, Run, Searched, Seen, Step};
+use crate::run::{
+    self, Context, Next, OWNERSHIP, Owner, Phase, RENEW_EVERY, Run, Searched, Seen, Step,
+};
 use crate::savepoint::{Savepoint, Verification};
 use crate::schedule::{self, Due};
 use crate::verify;
@@ -76,22 +78,41 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
 
     /// Claims the slot of one application that is due, and records those that were missed.
     pub async fn tick(&self, application: &Application) -> Result<Ticked, CatalogError> {
-        let Some(schedule) = &application.policy.schedule else { return Ok(Ticked::default()) };
+        let Some(schedule) = &application.policy.schedule else {
+            return Ok(Ticked::default());
+        };
         let key = &application.key;
         let now = self.clock.now();
-        let memory = self.catalog.schedule(key, &schedule.identity(), now).await?;
+        let memory = self
+            .catalog
+            .schedule(key, &schedule.identity(), now)
+            .await?;
         let from = if planted(Bug::CatchUpOnEdit) {
-            memory.considered_until.min(now - application.policy.catch_up)
+            memory
+                .considered_until
+                .min(now - application.policy.catch_up)
         } else {
             memory.considered_until
         };
-        let due = schedule::due(schedule, from, now, application.policy.catch_up, &memory.pauses);
+        let due = schedule::due(
+            schedule,
+            from,
+            now,
+            application.policy.catch_up,
+            &memory.pauses,
+        );
         let next = due.next;
         let rows = self.rows(application, &due, now);
         if rows.is_empty() && due.considered_until <= memory.considered_until {
-            return Ok(Ticked { claimed: None, next });
+            return Ok(Ticked {
+                claimed: None,
+                next,
+            });
         }
-        let claims = self.catalog.claim(&rows, Some((key, due.considered_until))).await?;
+        let claims = self
+            .catalog
+            .claim(&rows, Some((key, due.considered_until)))
+            .await?;
         let claimed = rows
             .into_iter()
             .zip(claims)
@@ -108,7 +129,10 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
             .iter()
             .map(|slot| Run::of_missed(key.clone(), slot.nominal, slot.to_string(), now, policy));
         let fired = due.fire.map(|nominal| {
-            let next = policy.schedule.as_ref().and_then(|schedule| schedule.next_after(nominal.max(now)));
+            let next = policy
+                .schedule
+                .as_ref()
+                .and_then(|schedule| schedule.next_after(nominal.max(now)));
             self.owned(Run::of_slot(key.clone(), nominal, next, now, policy))
         });
         missed.chain(fired).collect()
@@ -126,7 +150,10 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
     }
 
     fn owned(&self, mut run: Run) -> Run {
-        run.owner = Some(Owner { who: self.me.clone(), until: self.clock.now() + OWNERSHIP });
+        run.owner = Some(Owner {
+            who: self.me.clone(),
+            until: self.clock.now() + OWNERSHIP,
+        });
         run
     }
 
@@ -139,13 +166,22 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         }
         let mut mine = self.owned(run.clone());
         mine.version += 1;
-        self.commit_unless_stale(&mine).await.map(|committed| committed.then_some(mine))
+        self.commit_unless_stale(&mine)
+            .await
+            .map(|committed| committed.then_some(mine))
     }
 
     /// Gives a run back, so that the next process need not wait until the claim lapses.
     pub async fn release(&self, run: &Run) -> Result<(), CatalogError> {
-        let Some(latest) = self.catalog.run(run.id).await? else { return Ok(()) };
-        if latest.phase == Phase::Done || latest.owner.as_ref().is_none_or(|owner| owner.who != self.me) {
+        let Some(latest) = self.catalog.run(run.id).await? else {
+            return Ok(());
+        };
+        if latest.phase == Phase::Done
+            || latest
+                .owner
+                .as_ref()
+                .is_none_or(|owner| owner.who != self.me)
+        {
             return Ok(());
         }
         let mut free = latest;
@@ -165,7 +201,16 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
     }
 
     async fn commit_unless_stale(&self, run: &Run) -> Result<bool, CatalogError> {
-        match self.catalog.commit(Commit { run, savepoints: &[], begins: false, cap: None }).await {
+        match self
+            .catalog
+            .commit(Commit {
+                run,
+                savepoints: &[],
+                begins: false,
+                cap: None,
+            })
+            .await
+        {
             Ok(()) => Ok(true),
             Err(CatalogError::Stale) => Ok(false),
             Err(other) => Err(other),
@@ -173,10 +218,17 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
     }
 
     /// Waits for `work` and renews the claim meanwhile; `None` if the run is somebody else's now.
-    async fn while_owning<T>(&self, run: &mut Run, work: impl Future<Output = T>) -> Result<Option<T>, CatalogError> {
+    async fn while_owning<T>(
+        &self,
+        run: &mut Run,
+        work: impl Future<Output = T>,
+    ) -> Result<Option<T>, CatalogError> {
         let mut work = pin!(work);
         loop {
-            let lapses = run.owner.as_ref().map_or(self.clock.now(), |owner| owner.until);
+            let lapses = run
+                .owner
+                .as_ref()
+                .map_or(self.clock.now(), |owner| owner.until);
             let renewal = pin!(self.clock.sleep_until(lapses - OWNERSHIP + RENEW_EVERY));
             match select(work.as_mut(), renewal).await {
                 Either::Left((seen, _)) => return Ok(Some(seen)),
@@ -201,7 +253,10 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
                 return Ok(Walked::Ended(Box::new(run)));
             }
             if let Some(until) = rest_until.take()
-                && self.while_owning(&mut run, self.clock.sleep_until(until)).await?.is_none()
+                && self
+                    .while_owning(&mut run, self.clock.sleep_until(until))
+                    .await?
+                    .is_none()
             {
                 return Ok(Walked::Yielded);
             }
@@ -211,9 +266,13 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
                 let asked = run.clone();
                 self.while_owning(&mut run, self.observe(&asked)).await?
             };
-            let Some(seen) = seen else { return Ok(Walked::Yielded) };
+            let Some(seen) = seen else {
+                return Ok(Walked::Yielded);
+            };
             let step = run::advance(&run, seen, self.clock.now(), policy, &context);
-            let Some(step) = self.commit(&run, step, policy, &context).await? else { return Ok(Walked::Yielded) };
+            let Some(step) = self.commit(&run, step, policy, &context).await? else {
+                return Ok(Walked::Yielded);
+            };
             may_call = step.grants_call;
             rest_until = step.rest_until;
             run = step.run;
@@ -232,9 +291,13 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
                 )))
             }));
         }
-        let Some(attempt) = run.attempt().cloned() else { return Ok(Some(Seen::Nothing)) };
+        let Some(attempt) = run.attempt().cloned() else {
+            return Ok(Some(Seen::Nothing));
+        };
         let platform = run.application.platform.clone();
-        let reply = self.while_owning(run, self.world.trigger(&platform, &attempt)).await?;
+        let reply = self
+            .while_owning(run, self.world.trigger(&platform, &attempt))
+            .await?;
         Ok(reply.map(Seen::Replied))
     }
 
@@ -243,8 +306,12 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         let platform = &run.application.platform;
         match (run::next(run), run.attempt()) {
             (Next::Jobs, _) => Seen::Jobs(self.world.jobs(platform).await),
-            (Next::Vitals(job), _) => Seen::Vitals(self.world.vitals(platform, &job).await.map(Box::new)),
-            (Next::Operation, Some(attempt)) => Seen::Operation(self.world.operation(platform, attempt).await),
+            (Next::Vitals(job), _) => {
+                Seen::Vitals(self.world.vitals(platform, &job).await.map(Box::new))
+            }
+            (Next::Operation, Some(attempt)) => {
+                Seen::Operation(self.world.operation(platform, attempt).await)
+            }
             (Next::Search, Some(attempt)) => {
                 let operation = self.world.operation(platform, attempt).await;
                 let job = match self.world.vitals(platform, &attempt.job).await {
@@ -253,14 +320,24 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
                     Err(fault) => Err(fault),
                 };
                 let directories = self.world.directories(platform, attempt).await;
-                Seen::Searched(Box::new(Searched { operation, job, directories }))
+                Seen::Searched(Box::new(Searched {
+                    operation,
+                    job,
+                    directories,
+                }))
             }
             (Next::Read(location), Some(attempt)) => {
                 let reading = self.world.read(platform, &location).await.map(Box::new);
-                let beside = self.world.directories(platform, attempt).await.unwrap_or_default();
+                let beside = self
+                    .world
+                    .directories(platform, attempt)
+                    .await
+                    .unwrap_or_default();
                 Seen::Read { reading, beside }
             }
-            (Next::Step | Next::End | Next::Operation | Next::Search | Next::Read(_), _) => Seen::Nothing,
+            (Next::Step | Next::End | Next::Operation | Next::Search | Next::Read(_), _) => {
+                Seen::Nothing
+            }
         }
     }
 
@@ -274,12 +351,19 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         context: &Context,
     ) -> Result<Option<Step>, CatalogError> {
         let first = self.commit_once(before, step, policy).await;
-        let Err(CatalogError::Busy(why)) = first else { return none_if_stale(first) };
+        let Err(CatalogError::Busy(why)) = first else {
+            return none_if_stale(first);
+        };
         let step = run::advance(before, Seen::Busy(why), self.clock.now(), policy, context);
         none_if_stale(self.commit_once(before, step, policy).await)
     }
 
-    async fn commit_once(&self, before: &Run, mut step: Step, policy: &Policy) -> Result<Step, CatalogError> {
+    async fn commit_once(
+        &self,
+        before: &Run,
+        mut step: Step,
+        policy: &Policy,
+    ) -> Result<Step, CatalogError> {
         if step.run == *before && step.savepoints.is_empty() && !step.grants_call {
             return Ok(step);
         }
@@ -287,7 +371,8 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
             step.run = self.owned(step.run);
         }
         step.run.version = before.version + 1;
-        let begins = before.phase == Phase::Due && !matches!(step.run.phase, Phase::Due | Phase::Done);
+        let begins =
+            before.phase == Phase::Due && !matches!(step.run.phase, Phase::Due | Phase::Done);
         let triggers = before.phase == Phase::Waiting && step.run.phase == Phase::Triggering;
         self.catalog
             .commit(Commit {
@@ -305,7 +390,10 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
 
     /// Looks into the directories of ended runs and reads savepoints again, as far as due.
     /// `concerns` says whose: a platform that this process has no hands for is left to others.
-    pub async fn look_back(&self, concerns: impl Fn(&AppKey) -> bool + Send) -> Result<(), CatalogError> {
+    pub async fn look_back(
+        &self,
+        concerns: impl Fn(&AppKey) -> bool + Send,
+    ) -> Result<(), CatalogError> {
         for run in self.catalog.looks_due(self.clock.now()).await? {
             if concerns(&run.application) {
                 self.look(&run).await?;
@@ -321,13 +409,31 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
 
     async fn look(&self, run: &Run) -> Result<(), CatalogError> {
         let mut found = Vec::new();
-        for attempt in run.attempts.iter().filter(|attempt| attempt.sent_at.is_some()) {
-            found.push(self.world.directories(&run.application.platform, attempt).await.ok());
+        for attempt in run
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.sent_at.is_some())
+        {
+            found.push(
+                self.world
+                    .directories(&run.application.platform, attempt)
+                    .await
+                    .ok(),
+            );
         }
         let known = self.catalog.savepoints_of(run.id).await?;
         let (mut after, savepoints) = run::look(run, &found, &known, self.clock.now());
         after.version += 1;
-        match self.catalog.commit(Commit { run: &after, savepoints: &savepoints, begins: false, cap: None }).await {
+        match self
+            .catalog
+            .commit(Commit {
+                run: &after,
+                savepoints: &savepoints,
+                begins: false,
+                cap: None,
+            })
+            .await
+        {
             // Another process looked at the same time; what it saw is as good.
             Ok(()) | Err(CatalogError::Stale) => Ok(()),
             Err(other) => Err(other),
@@ -336,7 +442,10 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
 
     async fn read_again(&self, savepoint: &Savepoint) -> Result<(), CatalogError> {
         let context = self.catalog.context(&savepoint.application).await?;
-        let reading = self.world.read(&savepoint.application.platform, &savepoint.location).await;
+        let reading = self
+            .world
+            .read(&savepoint.application.platform, &savepoint.location)
+            .await;
         let at = self.clock.now();
         let mut after = savepoint.clone();
         after.verify_at = None;
@@ -356,7 +465,11 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
                 };
                 let wait = (READ_AGAIN_FIRST * (1 << tries.min(10))).min(READ_AGAIN_MAX);
                 after.verify_at = Some(at + wait);
-                Verification::Unverified { reason: fault.text, at, tries }
+                Verification::Unverified {
+                    reason: fault.text,
+                    at,
+                    tries,
+                }
             }
         };
         match self.catalog.amend(savepoint, &after).await {

@@ -33,22 +33,38 @@ pub struct Fault {
 impl Fault {
     /// A fault that may pass by itself.
     pub fn transient(text: impl Into<String>) -> Self {
-        Self { kind: FaultKind::Transient, text: text.into(), hint: None }
+        Self {
+            kind: FaultKind::Transient,
+            text: text.into(),
+            hint: None,
+        }
     }
 
     /// A fault that a person has to mend.
     pub fn permanent(text: impl Into<String>) -> Self {
-        Self { kind: FaultKind::Permanent, text: text.into(), hint: None }
+        Self {
+            kind: FaultKind::Permanent,
+            text: text.into(),
+            hint: None,
+        }
     }
 
     /// What was asked for does not exist.
     pub fn gone(text: impl Into<String>) -> Self {
-        Self { kind: FaultKind::Gone, text: text.into(), hint: None }
+        Self {
+            kind: FaultKind::Gone,
+            text: text.into(),
+            hint: None,
+        }
     }
 
     /// Lowtide has no hands for this.
     pub fn unsupported(text: impl Into<String>) -> Self {
-        Self { kind: FaultKind::Unsupported, text: text.into(), hint: None }
+        Self {
+            kind: FaultKind::Unsupported,
+            text: text.into(),
+            hint: None,
+        }
     }
 
     /// The same fault with advice.

@@ -92,7 +92,10 @@ pub fn decide(vitals: &Vitals, asked: &Asked<'_>) -> Gate {
         if !given_way {
             return Gate::Hold(why);
         }
-        warnings.push(format!("{why}, and still so after {:#}: taken all the same", asked.patience));
+        warnings.push(format!(
+            "{why}, and still so after {:#}: taken all the same",
+            asked.patience
+        ));
     }
     if !vitals.checkpointing {
         warnings.push(
@@ -125,9 +128,14 @@ fn would_fail_now(vitals: &Vitals) -> Option<String> {
         other => return Some(format!("the job is {}", other.as_str())),
     }
     if vitals.tasks_ready < vitals.tasks_total {
-        return Some(format!("only {} of {} tasks run", vitals.tasks_ready, vitals.tasks_total));
+        return Some(format!(
+            "only {} of {} tasks run",
+            vitals.tasks_ready, vitals.tasks_total
+        ));
     }
-    vitals.savepoint_in_progress.then(|| "another savepoint of the job is in progress".to_owned())
+    vitals
+        .savepoint_in_progress
+        .then(|| "another savepoint of the job is in progress".to_owned())
 }
 
 fn costs_now(vitals: &Vitals, now: Timestamp) -> Option<String> {
@@ -183,18 +191,36 @@ mod tests {
 
     #[test]
     fn what_would_fail_holds_for_ever() {
-        let restarting = Vitals { state: JobState::Restarting, ..healthy() };
-        let starting = Vitals { tasks_ready: 3, ..healthy() };
-        let busy = Vitals { savepoint_in_progress: true, ..healthy() };
+        let restarting = Vitals {
+            state: JobState::Restarting,
+            ..healthy()
+        };
+        let starting = Vitals {
+            tasks_ready: 3,
+            ..healthy()
+        };
+        let busy = Vitals {
+            savepoint_in_progress: true,
+            ..healthy()
+        };
         for vitals in [restarting, starting, busy] {
-            assert!(matches!(decide(&vitals, &at(100_000)), Gate::Hold(_)), "{vitals:?}");
+            assert!(
+                matches!(decide(&vitals, &at(100_000)), Gate::Hold(_)),
+                "{vitals:?}"
+            );
         }
     }
 
     #[test]
     fn what_only_costs_gives_way_with_a_warning() {
-        let checkpoint = Vitals { checkpoint_in_progress: true, ..healthy() };
-        let pressed = Vitals { back_pressured: Some(true), ..healthy() };
+        let checkpoint = Vitals {
+            checkpoint_in_progress: true,
+            ..healthy()
+        };
+        let pressed = Vitals {
+            back_pressured: Some(true),
+            ..healthy()
+        };
         for vitals in [checkpoint, pressed] {
             assert!(matches!(decide(&vitals, &at(299)), Gate::Hold(_)));
             assert!(matches!(decide(&vitals, &at(300)), Gate::Open(w) if w.len() == 1));
@@ -203,26 +229,40 @@ mod tests {
 
     #[test]
     fn a_fresh_restart_settles_first() {
-        let restarted =
-            Vitals { restarted_at: Some(Timestamp::from_second(50).expect("in range")), ..healthy() };
+        let restarted = Vitals {
+            restarted_at: Some(Timestamp::from_second(50).expect("in range")),
+            ..healthy()
+        };
         assert!(matches!(decide(&restarted, &at(60)), Gate::Hold(_)));
         assert_eq!(decide(&restarted, &at(170)), Gate::Open(vec![]));
     }
 
     #[test]
     fn what_must_fail_is_refused_with_a_hint() {
-        let homeless = Vitals { savepoint_directory: None, ..healthy() };
-        let forst = Vitals { canonical_possible: false, ..healthy() };
+        let homeless = Vitals {
+            savepoint_directory: None,
+            ..healthy()
+        };
+        let forst = Vitals {
+            canonical_possible: false,
+            ..healthy()
+        };
         for vitals in [homeless, forst.clone()] {
             assert!(matches!(decide(&vitals, &at(0)), Gate::Refuse(cause) if cause.hint.is_some()));
         }
-        let native = Asked { format: Format::Native, ..at(0) };
+        let native = Asked {
+            format: Format::Native,
+            ..at(0)
+        };
         assert_eq!(decide(&forst, &native), Gate::Open(vec![]));
     }
 
     #[test]
     fn disabled_checkpointing_is_only_a_warning() {
-        let none = Vitals { checkpointing: false, ..healthy() };
+        let none = Vitals {
+            checkpointing: false,
+            ..healthy()
+        };
         assert!(matches!(decide(&none, &at(0)), Gate::Open(w) if w.len() == 1));
     }
 }

@@ -27,14 +27,25 @@ pub trait Clock: Send + Sync {
 /// Platforms and stores: one piece of I/O a method, nothing decided.
 pub trait World: Send + Sync {
     /// Every job that the platform lists, ended ones too.
-    fn jobs(&self, platform: &PlatformName) -> impl Future<Output = Result<Vec<JobSeen>, Fault>> + Send;
+    fn jobs(
+        &self,
+        platform: &PlatformName,
+    ) -> impl Future<Output = Result<Vec<JobSeen>, Fault>> + Send;
 
     /// What the job looks like just now; [`FaultKind::Gone`](crate::fault::FaultKind::Gone) if
     /// there is no such job.
-    fn vitals(&self, platform: &PlatformName, job: &JobId) -> impl Future<Output = Result<Vitals, Fault>> + Send;
+    fn vitals(
+        &self,
+        platform: &PlatformName,
+        job: &JobId,
+    ) -> impl Future<Output = Result<Vitals, Fault>> + Send;
 
     /// Makes the attempt's one call.
-    fn trigger(&self, platform: &PlatformName, attempt: &Attempt) -> impl Future<Output = Reply> + Send;
+    fn trigger(
+        &self,
+        platform: &PlatformName,
+        attempt: &Attempt,
+    ) -> impl Future<Output = Reply> + Send;
 
     /// Asks what became of the attempt's trigger id.
     fn operation(
@@ -53,7 +64,11 @@ pub trait World: Send + Sync {
     ) -> impl Future<Output = Result<Vec<Found>, Fault>> + Send;
 
     /// Reads a savepoint's `_metadata` and the sizes of all that it references.
-    fn read(&self, platform: &PlatformName, location: &Location) -> impl Future<Output = Result<Reading, Fault>> + Send;
+    fn read(
+        &self,
+        platform: &PlatformName,
+        location: &Location,
+    ) -> impl Future<Output = Result<Reading, Fault>> + Send;
 }
 
 /// Why the catalog could not do what was asked.
@@ -123,19 +138,35 @@ pub trait Catalog: Send + Sync {
     fn open_runs(&self) -> impl Future<Output = Result<Vec<Run>, CatalogError>> + Send;
 
     /// Ended runs whose directories are to be looked into at or before this time, oldest first.
-    fn looks_due(&self, now: Timestamp) -> impl Future<Output = Result<Vec<Run>, CatalogError>> + Send;
+    fn looks_due(
+        &self,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Vec<Run>, CatalogError>> + Send;
 
     /// Savepoints that are to be read again at or before this time, oldest first.
-    fn reads_due(&self, now: Timestamp) -> impl Future<Output = Result<Vec<Savepoint>, CatalogError>> + Send;
+    fn reads_due(
+        &self,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Vec<Savepoint>, CatalogError>> + Send;
 
     /// The savepoints that a run left.
-    fn savepoints_of(&self, run: RunId) -> impl Future<Output = Result<Vec<Savepoint>, CatalogError>> + Send;
+    fn savepoints_of(
+        &self,
+        run: RunId,
+    ) -> impl Future<Output = Result<Vec<Savepoint>, CatalogError>> + Send;
 
     /// Replaces a savepoint's record, if it still is as `before` says.
-    fn amend(&self, before: &Savepoint, after: &Savepoint) -> impl Future<Output = Result<(), CatalogError>> + Send;
+    fn amend(
+        &self,
+        before: &Savepoint,
+        after: &Savepoint,
+    ) -> impl Future<Output = Result<(), CatalogError>> + Send;
 
     /// Medians over the application's latest good savepoints.
-    fn context(&self, application: &AppKey) -> impl Future<Output = Result<Context, CatalogError>> + Send;
+    fn context(
+        &self,
+        application: &AppKey,
+    ) -> impl Future<Output = Result<Context, CatalogError>> + Send;
 
     /// What is remembered of the application's schedule. A text that is not the one remembered
     /// is remembered from `now` on: no slot before that ever fires.

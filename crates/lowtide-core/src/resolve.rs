@@ -86,8 +86,10 @@ pub enum Resolution {
 
 /// Finds the job of exactly this name among those seen.
 pub fn resolve(name: &str, jobs: &[JobSeen]) -> Resolution {
-    let (ended, mut live): (Vec<&JobSeen>, Vec<&JobSeen>) =
-        jobs.iter().filter(|job| job.name == name).partition(|job| job.state.is_ended());
+    let (ended, mut live): (Vec<&JobSeen>, Vec<&JobSeen>) = jobs
+        .iter()
+        .filter(|job| job.name == name)
+        .partition(|job| job.state.is_ended());
     match (live.pop(), live.is_empty()) {
         (Some(job), true) => Resolution::One(job.clone()),
         (Some(job), false) => {
@@ -113,7 +115,11 @@ pub fn suggestions<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<
         .collect();
     ranked.sort_unstable();
     ranked.dedup();
-    ranked.into_iter().take(SUGGESTIONS_MAX).map(|(_, other)| other.to_owned()).collect()
+    ranked
+        .into_iter()
+        .take(SUGGESTIONS_MAX)
+        .map(|(_, other)| other.to_owned())
+        .collect()
 }
 
 /// How far apart two lower-cased names are, if they are close enough to suggest one for the other.
@@ -150,18 +156,29 @@ mod tests {
     use super::*;
 
     fn job(id: &str, name: &str, state: JobState) -> JobSeen {
-        JobSeen { id: JobId::new(id), name: name.into(), state, started_at: Timestamp::UNIX_EPOCH }
+        JobSeen {
+            id: JobId::new(id),
+            name: name.into(),
+            state,
+            started_at: Timestamp::UNIX_EPOCH,
+        }
     }
 
     #[test]
     fn exactly_one() {
-        let jobs = [job("1", "orders", JobState::Running), job("2", "orders", JobState::Finished)];
+        let jobs = [
+            job("1", "orders", JobState::Running),
+            job("2", "orders", JobState::Finished),
+        ];
         assert_eq!(resolve("orders", &jobs), Resolution::One(jobs[0].clone()));
     }
 
     #[test]
     fn several_are_refused_with_their_ids() {
-        let jobs = [job("2", "orders", JobState::Running), job("1", "orders", JobState::Restarting)];
+        let jobs = [
+            job("2", "orders", JobState::Running),
+            job("1", "orders", JobState::Restarting),
+        ];
         assert_eq!(
             resolve("orders", &jobs),
             Resolution::Several(vec![jobs[1].clone(), jobs[0].clone()])
@@ -170,7 +187,10 @@ mod tests {
 
     #[test]
     fn another_case_and_a_prefix_are_only_suggestions() {
-        let jobs = [job("1", "Orders", JobState::Running), job("2", "orders-eu", JobState::Running)];
+        let jobs = [
+            job("1", "Orders", JobState::Running),
+            job("2", "orders-eu", JobState::Running),
+        ];
         let Resolution::None { ended, suggestions } = resolve("orders", &jobs) else {
             panic!("resolved")
         };

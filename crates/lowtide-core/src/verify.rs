@@ -114,7 +114,10 @@ pub fn wanted(metadata: &Metadata, directory: &Location) -> Vec<(Location, SizeR
 /// Judges a reading. `median_bytes` is the median state size of the application's good
 /// savepoints, where there are any.
 pub fn judge(reading: &Reading, median_bytes: Option<u64>) -> Report {
-    let mut report = Report { files: reading.files.len() as u64, ..Report::default() };
+    let mut report = Report {
+        files: reading.files.len() as u64,
+        ..Report::default()
+    };
     match &reading.metadata {
         None => report.find("the directory has no `_metadata`".to_owned()),
         Some(Err(wrong)) => report.find(format!("`_metadata`: {wrong}")),
@@ -126,7 +129,10 @@ pub fn judge(reading: &Reading, median_bytes: Option<u64>) -> Report {
         }
     }
     if !reading.extra.is_empty() {
-        report.warnings.push(format!("{} files that nothing references", reading.extra.len()));
+        report.warnings.push(format!(
+            "{} files that nothing references",
+            reading.extra.len()
+        ));
     }
     if let Some(warning) = size_warning(report.state_bytes, median_bytes) {
         report.warnings.push(warning);
@@ -152,7 +158,7 @@ fn describe(metadata: &Metadata, report: &mut Report) {
         })
         .collect();
     for anomaly in metadata.anomalies() {
-        if anomaly.is_certain() {
+        if anomaly.kind.is_certain() {
             report.find(anomaly.to_string());
         } else {
             report.warnings.push(anomaly.to_string());
@@ -179,6 +185,9 @@ fn size_warning(bytes: u64, median_bytes: Option<u64>) -> Option<String> {
     // Savepoints of a few kilobytes vary by their metadata alone.
     const SMALL_BYTES: u64 = 64 * 1024;
     let median = median_bytes.filter(|median| bytes.max(*median) > SMALL_BYTES)?;
-    let far = bytes > median.saturating_mul(SIZE_FACTOR) || bytes.saturating_mul(SIZE_FACTOR) < median;
-    far.then(|| format!("{bytes} bytes of state, where the median of earlier savepoints is {median}"))
+    let far =
+        bytes > median.saturating_mul(SIZE_FACTOR) || bytes.saturating_mul(SIZE_FACTOR) < median;
+    far.then(|| {
+        format!("{bytes} bytes of state, where the median of earlier savepoints is {median}")
+    })
 }

@@ -5,8 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::look::{savepoints_beside, schedule_looks};
 use super::pace::{backoff, poll_delay};
 use super::{
-    Attempt, AttemptEnd, Cause, CauseKind, Context, EMPTY_TWICE_APART, Found, Hold, HoldKind, Next, Operation,
-    Origin, Outcome, Phase, READS_MAX, Reply, Run, STORE_DURATION, Searched, Seen, SkipReason, Step, Unknown,
+    Attempt, AttemptEnd, Cause, CauseKind, Context, EMPTY_TWICE_APART, Found, Hold, HoldKind, Next,
+    Operation, Origin, Outcome, Phase, READS_MAX, Reply, Run, STORE_DURATION, Searched, Seen,
+    SkipReason, Step, Unknown,
 };
 use crate::Bug;
 use crate::fault::{Fault, FaultKind};
@@ -102,17 +103,31 @@ impl Walk<'_> {
             (Phase::Waiting, Seen::Busy(why)) => self.hold(HoldKind::Cap, why, TURN_EVERY),
             (Phase::Resolving, Seen::Jobs(Ok(jobs))) => self.resolve(&jobs),
             (Phase::Waiting, Seen::Vitals(Ok(vitals))) => self.gate(&vitals),
-            (Phase::Waiting, Seen::Vitals(Err(fault))) if fault.kind == FaultKind::Gone => self.look_for_name_again(),
-            (Phase::Resolving, Seen::Jobs(Err(fault))) | (Phase::Waiting, Seen::Vitals(Err(fault))) => {
+            (Phase::Waiting, Seen::Vitals(Err(fault))) if fault.kind == FaultKind::Gone => {
+                self.look_for_name_again()
+            }
+            (Phase::Resolving, Seen::Jobs(Err(fault)))
+            | (Phase::Waiting, Seen::Vitals(Err(fault))) => {
                 self.unreachable(&fault);
             }
             (Phase::Triggering, Seen::Nothing) => self.send(),
             (Phase::Triggering, Seen::Replied(reply)) => self.replied(reply),
-            (Phase::Triggering | Phase::Following, Seen::Operation(operation)) => self.operation(operation),
-            (Phase::Triggering | Phase::Following, Seen::Searched(searched)) => self.searched(*searched),
+            (Phase::Triggering | Phase::Following, Seen::Operation(operation)) => {
+                self.operation(operation)
+            }
+            (Phase::Triggering | Phase::Following, Seen::Searched(searched)) => {
+                self.searched(*searched)
+            }
             (Phase::Verifying, Seen::Read { reading, beside }) => self.read(reading, &beside),
             // A row that does not fit what was seen of it: begin again by looking for the name.
-            (Phase::Resolving | Phase::Waiting | Phase::Triggering | Phase::Following | Phase::Verifying, _) => {
+            (
+                Phase::Resolving
+                | Phase::Waiting
+                | Phase::Triggering
+                | Phase::Following
+                | Phase::Verifying,
+                _,
+            ) => {
                 self.enter(Phase::Resolving);
             }
         }
@@ -134,8 +149,17 @@ impl Walk<'_> {
 
     fn hold(&mut self, kind: HoldKind, why: impl Into<String>, how_long: SignedDuration) {
         let why = why.into();
-        if self.run.hold.as_ref().is_none_or(|hold| hold.kind != kind || hold.why != why) {
-            self.run.hold = Some(Hold { kind, since: self.now, why });
+        if self
+            .run
+            .hold
+            .as_ref()
+            .is_none_or(|hold| hold.kind != kind || hold.why != why)
+        {
+            self.run.hold = Some(Hold {
+                kind,
+                since: self.now,
+                why,
+            });
         }
         self.rest(how_long);
     }
@@ -192,8 +216,14 @@ impl Walk<'_> {
                 self.hold(HoldKind::Never, why, end.duration_since(self.now));
             }
             schedule::Hold::BeyondDeadline(end) => {
-                let text = format!("a never-window holds until {end}, past the deadline {}", self.run.trigger_deadline);
-                self.end(Outcome::Skipped { reason: SkipReason::Never, text });
+                let text = format!(
+                    "a never-window holds until {end}, past the deadline {}",
+                    self.run.trigger_deadline
+                );
+                self.end(Outcome::Skipped {
+                    reason: SkipReason::Never,
+                    text,
+                });
             }
         }
         true
@@ -210,7 +240,10 @@ impl Walk<'_> {
     fn wait_turn(&mut self, why: &str) {
         if self.past_deadline() {
             let text = format!("{why} until the deadline {}", self.run.trigger_deadline);
-            return self.end(Outcome::Skipped { reason: SkipReason::Overlap, text });
+            return self.end(Outcome::Skipped {
+                reason: SkipReason::Overlap,
+                text,
+            });
         }
         self.hold(HoldKind::Overlap, why, TURN_EVERY);
     }
@@ -269,7 +302,11 @@ impl Walk<'_> {
             return self.fail(of_fault(CauseKind::Unreachable, fault));
         }
         self.run.faults += 1;
-        self.hold(HoldKind::Backoff, fault.text.clone(), backoff(self.run.id, self.run.faults));
+        self.hold(
+            HoldKind::Backoff,
+            fault.text.clone(),
+            backoff(self.run.id, self.run.faults),
+        );
     }
 
     // === waiting ===
@@ -299,8 +336,14 @@ impl Walk<'_> {
             }
             Gate::Hold(why) => self.hold(HoldKind::Gate, why, GATE_EVERY),
             Gate::Open(_) if self.past_deadline() && !self.is_capped() => {
-                let text = format!("the deadline {} passed before a savepoint could be asked for", self.run.trigger_deadline);
-                self.fail(Cause::new(CauseKind::NotReady, text).hint("`deadline:` says how long a run waits"));
+                let text = format!(
+                    "the deadline {} passed before a savepoint could be asked for",
+                    self.run.trigger_deadline
+                );
+                self.fail(
+                    Cause::new(CauseKind::NotReady, text)
+                        .hint("`deadline:` says how long a run waits"),
+                );
             }
             Gate::Open(warnings) => {
                 warnings.into_iter().for_each(|warning| self.warn(warning));
@@ -310,7 +353,10 @@ impl Walk<'_> {
     }
 
     fn is_capped(&self) -> bool {
-        self.run.hold.as_ref().is_some_and(|hold| hold.kind == HoldKind::Cap)
+        self.run
+            .hold
+            .as_ref()
+            .is_some_and(|hold| hold.kind == HoldKind::Cap)
     }
 
     fn freeze(&mut self, vitals: &Vitals) {
@@ -321,8 +367,12 @@ impl Walk<'_> {
         let (Some(base), Some(job)) = (base, self.run.job.clone()) else {
             return self.look_for_name_again();
         };
-        let number = u32::try_from(self.run.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let target = base.join(self.run.application.application.as_str()).join(&self.run.directory_name(number));
+        let number = u32::try_from(self.run.attempts.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
+        let target = base
+            .join(self.run.application.application.as_str())
+            .join(&self.run.directory_name(number));
         self.run.attempts.push(Attempt {
             number,
             job,
@@ -355,7 +405,10 @@ impl Walk<'_> {
 
     fn send(&mut self) {
         let now = self.now;
-        let stale = self.run.attempt().is_none_or(|attempt| now.duration_since(attempt.frozen_at) > FROZEN_FOR);
+        let stale = self
+            .run
+            .attempt()
+            .is_none_or(|attempt| now.duration_since(attempt.frozen_at) > FROZEN_FOR);
         if stale || self.past_deadline() && !self.is_capped() {
             let text = "frozen, but not sent in time".to_owned();
             self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::NotSent { text }));
@@ -389,7 +442,11 @@ impl Walk<'_> {
             Reply::NotSent(fault) | Reply::Unclear(fault) => {
                 self.run.faults += 1;
                 let why = format!("no clear answer to the request: {}", fault.text);
-                self.hold(HoldKind::Backoff, why, backoff(self.run.id, self.run.faults));
+                self.hold(
+                    HoldKind::Backoff,
+                    why,
+                    backoff(self.run.id, self.run.faults),
+                );
             }
         }
     }
@@ -403,8 +460,15 @@ impl Walk<'_> {
             attempt.empty_at = None;
         });
         self.enter(Phase::Following);
-        let sent_at = self.run.attempt().and_then(|attempt| attempt.sent_at).unwrap_or(now);
-        self.rest(poll_delay(now.duration_since(sent_at), self.context.expected));
+        let sent_at = self
+            .run
+            .attempt()
+            .and_then(|attempt| attempt.sent_at)
+            .unwrap_or(now);
+        self.rest(poll_delay(
+            now.duration_since(sent_at),
+            self.context.expected,
+        ));
     }
 
     // === following ===
@@ -422,7 +486,10 @@ impl Walk<'_> {
             Operation::InProgress => self.accepted(),
             Operation::Completed(location) => self.completed(location, true),
             Operation::Failed(cause) if planted(Bug::CompletedIsSuccess) => {
-                let location = self.run.attempt().map_or_else(|| Location::new(&cause.text), |a| a.target.clone());
+                let location = self
+                    .run
+                    .attempt()
+                    .map_or_else(|| Location::new(&cause.text), |a| a.target.clone());
                 self.keep_blindly(location);
             }
             Operation::Failed(cause) => self.attempt_failed(cause),
@@ -449,7 +516,9 @@ impl Walk<'_> {
     /// one that was asked, "not found" proves "not accepted": then the same request may be made
     /// again under the same id. Says whether the step is decided.
     fn repeat_if_not_accepted(&mut self, job_started_at: Option<Timestamp>) -> bool {
-        let Some(attempt) = self.run.attempt() else { return false };
+        let Some(attempt) = self.run.attempt() else {
+            return false;
+        };
         let in_window = attempt.repeat_until().is_some_and(|until| self.now < until)
             || planted(Bug::RepeatAfterWindow);
         let same_job = job_started_at == Some(attempt.job_started_at);
@@ -458,8 +527,13 @@ impl Walk<'_> {
         }
         if self.past_deadline() && !self.is_capped() {
             let text = "the platform had accepted nothing when the deadline passed".to_owned();
-            self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::Lost { text: text.clone() }));
-            self.fail(Cause::new(CauseKind::Unreachable, text).hint("look at what stands between Lowtide and the platform"));
+            self.with_attempt(|attempt| {
+                attempt.end = Some(AttemptEnd::Lost { text: text.clone() })
+            });
+            self.fail(
+                Cause::new(CauseKind::Unreachable, text)
+                    .hint("look at what stands between Lowtide and the platform"),
+            );
         } else {
             self.grant_call();
         }
@@ -475,12 +549,24 @@ impl Walk<'_> {
             return self.look_for_name_again();
         }
         let now = self.now;
-        let deadline = self.run.attempt().and_then(Attempt::follow_deadline).unwrap_or(now);
+        let deadline = self
+            .run
+            .attempt()
+            .and_then(Attempt::follow_deadline)
+            .unwrap_or(now);
         if now >= deadline {
             return self.give_up();
         }
-        let since = self.run.unknown.as_ref().map_or(now, |unknown| unknown.since);
-        self.run.unknown = Some(Unknown { since, why: why.to_owned(), until: deadline });
+        let since = self
+            .run
+            .unknown
+            .as_ref()
+            .map_or(now, |unknown| unknown.since);
+        self.run.unknown = Some(Unknown {
+            since,
+            why: why.to_owned(),
+            until: deadline,
+        });
         self.run.hold = None;
         let pause = (now.duration_since(since) / 4).clamp(SEARCH_EVERY.0, SEARCH_EVERY.1);
         self.rest(pause.min(deadline.duration_since(now)));
@@ -492,14 +578,17 @@ impl Walk<'_> {
             None => "the platform still says that the savepoint is in progress, long after the job's own limit".to_owned(),
         };
         self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::LostSight));
-        self.fail(
-            Cause::new(CauseKind::LostSight, text)
-                .hint("if a savepoint appears in the attempt's directory later, it will be listed as late"),
-        );
+        self.fail(Cause::new(CauseKind::LostSight, text).hint(
+            "if a savepoint appears in the attempt's directory later, it will be listed as late",
+        ));
     }
 
     fn searched(&mut self, searched: Searched) {
-        let Searched { operation, job, directories } = searched;
+        let Searched {
+            operation,
+            job,
+            directories,
+        } = searched;
         let not_found = match operation {
             Ok(Operation::NotFound { job_started_at }) => {
                 if self.repeat_if_not_accepted(job_started_at) {
@@ -510,7 +599,11 @@ impl Walk<'_> {
             Ok(known) => return self.known(known),
             Err(_) => false,
         };
-        if let Some(location) = directories.as_ref().ok().and_then(|found| with_metadata(found)) {
+        if let Some(location) = directories
+            .as_ref()
+            .ok()
+            .and_then(|found| with_metadata(found))
+        {
             return self.completed(location, false);
         }
         let nothing_there = not_found && directories.is_ok() && self.nothing_can_come(&job);
@@ -526,21 +619,29 @@ impl Walk<'_> {
         let why = blind_spot(not_found, &job, &directories);
         self.lose_sight(&why);
         if let Some(first) = self.run.attempt().and_then(|attempt| attempt.empty_at) {
-            self.rest_until = self.rest_until.map(|at| at.min((first + EMPTY_TWICE_APART).max(self.now)));
+            self.rest_until = self
+                .rest_until
+                .map(|at| at.min((first + EMPTY_TWICE_APART).max(self.now)));
         }
     }
 
     /// Whether the job, as just seen, can no longer complete what was asked for.
     fn nothing_can_come(&self, job: &Result<Option<Vitals>, Fault>) -> bool {
-        let Some(attempt) = self.run.attempt() else { return false };
-        let Some(sent_at) = attempt.sent_at else { return false };
+        let Some(attempt) = self.run.attempt() else {
+            return false;
+        };
+        let Some(sent_at) = attempt.sent_at else {
+            return false;
+        };
         match job {
             Ok(Some(vitals)) if !vitals.state.is_ended() => {
                 vitals.started_at > sent_at
                     && vitals.started_at > attempt.job_started_at
                     && !vitals.savepoint_in_progress
             }
-            Ok(_) => attempt.checkpoint_timeout.is_some_and(|timeout| self.now >= sent_at + timeout),
+            Ok(_) => attempt
+                .checkpoint_timeout
+                .is_some_and(|timeout| self.now >= sent_at + timeout),
             Err(_) => false,
         }
     }
@@ -548,15 +649,22 @@ impl Walk<'_> {
     /// Whether this is the second look at nothing, far enough from the first.
     fn seen_empty_twice(&mut self) -> bool {
         let now = self.now;
-        let Some(attempt) = self.run.attempts.last_mut() else { return false };
+        let Some(attempt) = self.run.attempts.last_mut() else {
+            return false;
+        };
         let first = *attempt.empty_at.get_or_insert(now);
         now.duration_since(first) >= EMPTY_TWICE_APART
     }
 
     fn lost(&mut self, directories: &[Found]) {
         let text = "the job has started anew or is gone, the platform does not know the request, and no savepoint is in the attempt's directory";
-        self.savepoints.extend(savepoints_beside(&self.run, directories, None, self.now));
-        self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::Lost { text: text.to_owned() }));
+        self.savepoints
+            .extend(savepoints_beside(&self.run, directories, None, self.now));
+        self.with_attempt(|attempt| {
+            attempt.end = Some(AttemptEnd::Lost {
+                text: text.to_owned(),
+            })
+        });
         self.again_or_fail(Cause::new(CauseKind::Lost, text));
     }
 
@@ -577,7 +685,11 @@ impl Walk<'_> {
         self.run.faults += 1;
         self.look_for_name_again();
         let why = format!("the last attempt failed: {}", cause.text);
-        self.hold(HoldKind::Backoff, why, backoff(self.run.id, self.run.faults));
+        self.hold(
+            HoldKind::Backoff,
+            why,
+            backoff(self.run.id, self.run.faults),
+        );
     }
 
     fn may_try_again(&self, kind: CauseKind) -> bool {
@@ -589,8 +701,15 @@ impl Walk<'_> {
             // Each such failure may restart the job: one more at most, and none where the job
             // tolerates no failed checkpoint.
             CauseKind::TaskFailed => {
-                let failures = self.run.attempts.iter().filter(|attempt| failed_by(attempt, CauseKind::TaskFailed));
-                let tolerates = self.run.attempt().is_some_and(|attempt| attempt.tolerable_failures != Some(0));
+                let failures = self
+                    .run
+                    .attempts
+                    .iter()
+                    .filter(|attempt| failed_by(attempt, CauseKind::TaskFailed));
+                let tolerates = self
+                    .run
+                    .attempt()
+                    .is_some_and(|attempt| attempt.tolerable_failures != Some(0));
                 tolerates && failures.count() <= 1
             }
             CauseKind::Denied
@@ -631,10 +750,25 @@ impl Walk<'_> {
             Err(fault) => return self.unreadable(&fault, beside),
         };
         if report.is_whole() {
-            report.warnings.iter().for_each(|warning| self.warn(warning.clone()));
-            self.keep(Verification::Verified { at: self.now, report }, beside);
+            report
+                .warnings
+                .iter()
+                .for_each(|warning| self.warn(warning.clone()));
+            self.keep(
+                Verification::Verified {
+                    at: self.now,
+                    report,
+                },
+                beside,
+            );
         } else if planted(Bug::KeepBroken) {
-            self.keep(Verification::Verified { at: self.now, report: Report::default() }, beside);
+            self.keep(
+                Verification::Verified {
+                    at: self.now,
+                    report: Report::default(),
+                },
+                beside,
+            );
         } else {
             self.broken(report, beside);
         }
@@ -646,7 +780,12 @@ impl Walk<'_> {
         };
         let location = savepoint.location.clone();
         self.savepoints.push(savepoint);
-        self.savepoints.extend(savepoints_beside(&self.run, beside, Some(&location), self.now));
+        self.savepoints.extend(savepoints_beside(
+            &self.run,
+            beside,
+            Some(&location),
+            self.now,
+        ));
         self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::Completed));
         self.end(Outcome::Kept { location });
     }
@@ -656,37 +795,75 @@ impl Walk<'_> {
         let reads = self.run.attempt().map_or(0, |attempt| attempt.reads);
         let may_pass = matches!(fault.kind, FaultKind::Transient | FaultKind::Gone);
         if may_pass && reads < READS_MAX {
-            return self.hold(HoldKind::Backoff, fault.text.clone(), backoff(self.run.id, reads));
+            return self.hold(
+                HoldKind::Backoff,
+                fault.text.clone(),
+                backoff(self.run.id, reads),
+            );
         }
-        let verification = Verification::Unverified { reason: fault.text.clone(), at: self.now, tries: reads };
+        let verification = Verification::Unverified {
+            reason: fault.text.clone(),
+            at: self.now,
+            tries: reads,
+        };
         let Some(mut savepoint) = self.savepoint(Standing::Kept, verification) else {
             return self.enter(Phase::Resolving);
         };
         savepoint.verify_at = Some(self.now + VERIFY_AGAIN);
         let location = savepoint.location.clone();
         self.savepoints.push(savepoint);
-        self.savepoints.extend(savepoints_beside(&self.run, beside, Some(&location), self.now));
+        self.savepoints.extend(savepoints_beside(
+            &self.run,
+            beside,
+            Some(&location),
+            self.now,
+        ));
         self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::Completed));
-        self.end(Outcome::Unverified { location, reason: fault.text.clone(), hint: fault.hint.clone() });
+        self.end(Outcome::Unverified {
+            location,
+            reason: fault.text.clone(),
+            hint: fault.hint.clone(),
+        });
     }
 
     fn broken(&mut self, report: Report, beside: &[Found]) {
-        let Some(attempt) = self.run.attempts.last_mut() else { return self.enter(Phase::Resolving) };
+        let Some(attempt) = self.run.attempts.last_mut() else {
+            return self.enter(Phase::Resolving);
+        };
         attempt.reads += 1;
         // A `_metadata` that was found and not named by Flink may still be growing where the
         // file system cannot rename (`FsCheckpointMetadataOutputStream`): look again first.
         if !attempt.named_by_platform && attempt.reads < READS_MAX {
-            return self.hold(HoldKind::Backoff, "what was found is not whole, or not yet", EMPTY_TWICE_APART);
+            return self.hold(
+                HoldKind::Backoff,
+                "what was found is not whole, or not yet",
+                EMPTY_TWICE_APART,
+            );
         }
         let first = report.findings.first().cloned().unwrap_or_default();
         let more = report.findings_total.saturating_sub(1);
-        let text = if more == 0 { first } else { format!("{first}, and {more} more") };
-        let Some(savepoint) = self.savepoint(Standing::Orphan, Verification::Broken { at: self.now, report }) else {
+        let text = if more == 0 {
+            first
+        } else {
+            format!("{first}, and {more} more")
+        };
+        let Some(savepoint) = self.savepoint(
+            Standing::Orphan,
+            Verification::Broken {
+                at: self.now,
+                report,
+            },
+        ) else {
             return self.enter(Phase::Resolving);
         };
         let location = savepoint.location.clone();
         self.savepoints.push(savepoint);
-        self.savepoints.extend(savepoints_beside(&self.run, beside, Some(&location), self.now));
+        self.savepoints.extend(savepoints_beside(
+            &self.run,
+            beside,
+            Some(&location),
+            self.now,
+        ));
         self.attempt_failed(
             Cause::new(CauseKind::Broken, text)
                 .hint(format!("`lowtide inspect {location}` lists everything that is wrong; something removed or cut files while Flink wrote them")),
@@ -696,7 +873,10 @@ impl Walk<'_> {
     fn savepoint(&self, standing: Standing, verification: Verification) -> Option<Savepoint> {
         let attempt = self.run.attempt()?;
         let taken_at = attempt.sent_at?;
-        let duration = attempt.completed_at.filter(|_| attempt.named_by_platform).map(|at| at.duration_since(taken_at));
+        let duration = attempt
+            .completed_at
+            .filter(|_| attempt.named_by_platform)
+            .map(|at| at.duration_since(taken_at));
         Some(Savepoint {
             location: attempt.location.clone()?,
             application: self.run.application.clone(),
@@ -715,7 +895,13 @@ impl Walk<'_> {
     /// What [`Bug::CompletedIsSuccess`] does.
     fn keep_blindly(&mut self, location: Location) {
         self.completed(location, true);
-        self.keep(Verification::Verified { at: self.now, report: Report::default() }, &[]);
+        self.keep(
+            Verification::Verified {
+                at: self.now,
+                report: Report::default(),
+            },
+            &[],
+        );
     }
 }
 
@@ -724,13 +910,19 @@ fn failed_by(attempt: &Attempt, kind: CauseKind) -> bool {
 }
 
 fn with_metadata(found: &[Found]) -> Option<Location> {
-    found.iter().filter(|found| found.has_metadata).map(|found| found.location.clone()).min()
+    found
+        .iter()
+        .filter(|found| found.has_metadata)
+        .map(|found| found.location.clone())
+        .min()
 }
 
 /// A target as configured, with the scheme that the cluster would give it.
 fn qualified(target: &str, default_scheme: Option<&str>) -> Location {
     match default_scheme {
-        Some(scheme) if target.starts_with('/') => Location::new(format!("{}{target}", scheme.trim_end_matches('/'))),
+        Some(scheme) if target.starts_with('/') => {
+            Location::new(format!("{}{target}", scheme.trim_end_matches('/')))
+        }
         _ => Location::new(target),
     }
 }
@@ -744,21 +936,39 @@ fn blind_spot(
     match (job, directories) {
         (Err(fault), _) => fault.text.clone(),
         _ if !platform_answers => "the platform does not answer".to_owned(),
-        (_, Err(fault)) => format!("the attempt's directory cannot be read, so nothing can be proven: {}", fault.text),
-        (Ok(None), Ok(_)) => "the job is gone; waiting until its savepoint can no longer complete".to_owned(),
-        (Ok(Some(_)), Ok(_)) => "the platform does not know the request, and no savepoint is there yet".to_owned(),
+        (_, Err(fault)) => format!(
+            "the attempt's directory cannot be read, so nothing can be proven: {}",
+            fault.text
+        ),
+        (Ok(None), Ok(_)) => {
+            "the job is gone; waiting until its savepoint can no longer complete".to_owned()
+        }
+        (Ok(Some(_)), Ok(_)) => {
+            "the platform does not know the request, and no savepoint is there yet".to_owned()
+        }
     }
 }
 
 fn of_fault(kind: CauseKind, fault: &Fault) -> Cause {
-    Cause { kind, text: fault.text.clone(), hint: fault.hint.clone() }
+    Cause {
+        kind,
+        text: fault.text.clone(),
+        hint: fault.hint.clone(),
+    }
 }
 
 /// The cause for several running jobs of one name.
 pub(crate) fn ambiguous(name: &str, several: &[JobSeen]) -> Cause {
     let ids: Vec<&str> = several.iter().map(|job| job.id.as_str()).collect();
-    Cause::new(CauseKind::Ambiguous, format!("{} running jobs are named `{name}`: {}", ids.len(), ids.join(", ")))
-        .hint("cancel all but one of them, or give each a name of its own")
+    Cause::new(
+        CauseKind::Ambiguous,
+        format!(
+            "{} running jobs are named `{name}`: {}",
+            ids.len(),
+            ids.join(", ")
+        ),
+    )
+    .hint("cancel all but one of them, or give each a name of its own")
 }
 
 /// The cause for a name that no running job has.
@@ -766,14 +976,26 @@ pub(crate) fn not_running(name: &str, ended: Option<&JobSeen>, suggestions: &[St
     let cause = match ended {
         Some(job) => Cause::new(
             CauseKind::NotRunning,
-            format!("no running job is named `{name}`; job {} of that name is {}", job.id, job.state.as_str()),
+            format!(
+                "no running job is named `{name}`; job {} of that name is {}",
+                job.id,
+                job.state.as_str()
+            ),
         ),
-        None => Cause::new(CauseKind::NotRunning, format!("no running job is named `{name}`")),
+        None => Cause::new(
+            CauseKind::NotRunning,
+            format!("no running job is named `{name}`"),
+        ),
     };
     if suggestions.is_empty() {
-        cause.hint("names are exact; `job:` sets a job name that differs from the application's name")
+        cause.hint(
+            "names are exact; `job:` sets a job name that differs from the application's name",
+        )
     } else {
         let list: Vec<String> = suggestions.iter().map(|name| format!("`{name}`")).collect();
-        cause.hint(format!("did you mean {}? Names are exact", list.join(" or ")))
+        cause.hint(format!(
+            "did you mean {}? Names are exact",
+            list.join(" or ")
+        ))
     }
 }

@@ -36,29 +36,49 @@ pub(super) fn schedule_looks(run: &mut Run, now: Timestamp) {
 /// Records what a look into the directories of an ended run's attempts found, and sets the next
 /// look. `found` has an entry per attempt that was sent, in their order; one that could not be
 /// read is `None` and is looked into again.
-pub fn look(run: &Run, found: &[Option<Vec<Found>>], known: &[Savepoint], now: Timestamp) -> (Run, Vec<Savepoint>) {
+pub fn look(
+    run: &Run,
+    found: &[Option<Vec<Found>>],
+    known: &[Savepoint],
+    now: Timestamp,
+) -> (Run, Vec<Savepoint>) {
     let mut after = run.clone();
     after.looks += 1;
     after.look_at = usize::try_from(after.looks)
         .ok()
         .and_then(|looks| LOOKS_AFTER.get(looks))
         .map(|wait| (run.ended_at.unwrap_or(now) + *wait).max(now + SignedDuration::from_secs(1)));
-    let sent = run.attempts.iter().filter(|attempt| attempt.sent_at.is_some());
+    let sent = run
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.sent_at.is_some());
     let news = sent
         .zip(found)
         .filter_map(|(attempt, found)| found.as_ref().map(|found| (attempt.number, found)))
-        .flat_map(|(number, found)| found.iter().filter_map(move |found| news(run, number, found, known, now)))
+        .flat_map(|(number, found)| {
+            found
+                .iter()
+                .filter_map(move |found| news(run, number, found, known, now))
+        })
         .collect();
     (after, news)
 }
 
 /// The record for a directory, unless the catalog has it already as what it is.
-fn news(run: &Run, attempt: u32, found: &Found, known: &[Savepoint], now: Timestamp) -> Option<Savepoint> {
+fn news(
+    run: &Run,
+    attempt: u32,
+    found: &Found,
+    known: &[Savepoint],
+    now: Timestamp,
+) -> Option<Savepoint> {
     let record = beside(run, attempt, found, now)?;
     match known.iter().find(|known| known.location == found.location) {
         None => Some(record),
         // What had no `_metadata` has one now.
-        Some(known) if found.has_metadata && known.verification == Verification::Nothing => Some(record),
+        Some(known) if found.has_metadata && known.verification == Verification::Nothing => {
+            Some(record)
+        }
         Some(_) => None,
     }
 }
@@ -70,7 +90,9 @@ pub(super) fn savepoints_beside(
     except: Option<&Location>,
     now: Timestamp,
 ) -> Vec<Savepoint> {
-    let Some(attempt) = run.attempt() else { return Vec::new() };
+    let Some(attempt) = run.attempt() else {
+        return Vec::new();
+    };
     directories
         .iter()
         .filter(|found| Some(&found.location) != except)
@@ -79,9 +101,16 @@ pub(super) fn savepoints_beside(
 }
 
 fn beside(run: &Run, number: u32, found: &Found, now: Timestamp) -> Option<Savepoint> {
-    let attempt = run.attempts.iter().find(|attempt| attempt.number == number)?;
+    let attempt = run
+        .attempts
+        .iter()
+        .find(|attempt| attempt.number == number)?;
     let (standing, verification, verify_at) = if found.has_metadata {
-        let unread = Verification::Unverified { reason: "not read yet".to_owned(), at: now, tries: 0 };
+        let unread = Verification::Unverified {
+            reason: "not read yet".to_owned(),
+            at: now,
+            tries: 0,
+        };
         (Standing::Late, unread, Some(now))
     } else {
         (Standing::Orphan, Verification::Nothing, None)

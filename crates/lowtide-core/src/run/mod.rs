@@ -168,7 +168,11 @@ pub struct Cause {
 impl Cause {
     /// A cause without advice.
     pub fn new(kind: CauseKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), hint: None }
+        Self {
+            kind,
+            text: text.into(),
+            hint: None,
+        }
     }
 
     /// The same cause with advice.
@@ -259,7 +263,9 @@ impl Outcome {
         match self {
             Self::Failed { cause } => format!("failed({})", cause.kind.as_str()),
             Self::Skipped { reason, .. } => format!("skipped({})", reason.as_str()),
-            Self::Kept { .. } | Self::Unverified { .. } | Self::Missed { .. } => self.word().to_owned(),
+            Self::Kept { .. } | Self::Unverified { .. } | Self::Missed { .. } => {
+                self.word().to_owned()
+            }
         }
     }
 }
@@ -350,7 +356,9 @@ impl Attempt {
 
     /// When sight of it is lost for good.
     pub fn follow_deadline(&self) -> Option<Timestamp> {
-        let limit = self.checkpoint_timeout.map_or(FOLLOW_BLIND, |limit| limit + FOLLOW_MARGIN);
+        let limit = self
+            .checkpoint_timeout
+            .map_or(FOLLOW_BLIND, |limit| limit + FOLLOW_MARGIN);
         Some(self.sent_at? + limit)
     }
 }
@@ -472,7 +480,13 @@ impl Run {
         Self {
             trigger_deadline: next_slot.map_or(deadline, |next| deadline.min(next)),
             effective_start,
-            ..Self::blank(RunId::of_slot(&application, nominal), application, Origin::Slot { nominal }, now, policy)
+            ..Self::blank(
+                RunId::of_slot(&application, nominal),
+                application,
+                Origin::Slot { nominal },
+                now,
+                policy,
+            )
         }
     }
 
@@ -488,7 +502,13 @@ impl Run {
     }
 
     /// The record of a slot that never ran.
-    pub fn of_missed(application: AppKey, nominal: Timestamp, reason: String, now: Timestamp, policy: &Policy) -> Self {
+    pub fn of_missed(
+        application: AppKey,
+        nominal: Timestamp,
+        reason: String,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Self {
         let mut run = Self::of_slot(application, nominal, None, now, policy);
         run.phase = Phase::Done;
         run.outcome = Some(Outcome::Missed { reason });
@@ -496,7 +516,13 @@ impl Run {
         run
     }
 
-    fn blank(id: RunId, application: AppKey, origin: Origin, now: Timestamp, policy: &Policy) -> Self {
+    fn blank(
+        id: RunId,
+        application: AppKey,
+        origin: Origin,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Self {
         Self {
             id,
             application,
@@ -538,7 +564,9 @@ impl Run {
 
     /// Whether this process may walk it at this moment.
     pub fn is_owned_by(&self, who: &OwnerId, now: Timestamp) -> bool {
-        self.owner.as_ref().is_some_and(|owner| owner.who == *who && owner.until > now)
+        self.owner
+            .as_ref()
+            .is_some_and(|owner| owner.who == *who && owner.until > now)
     }
 
     /// Whether somebody's claim on it stands at this moment.

@@ -21,8 +21,15 @@ const BACKOFF_LAST_MS: u64 = 30_000;
 /// short), and is short around the expected end. At most 40 questions for ten minutes.
 pub fn poll_delay(elapsed: SignedDuration, expected: Option<SignedDuration>) -> SignedDuration {
     let elapsed = elapsed.as_secs_f64().max(0.0);
-    let by_age = if elapsed < 0.150 { 0.30 * elapsed } else { 0.80 * elapsed };
-    let delay = match expected.map(|expected| expected.as_secs_f64()).filter(|expected| *expected > 0.0) {
+    let by_age = if elapsed < 0.150 {
+        0.30 * elapsed
+    } else {
+        0.80 * elapsed
+    };
+    let delay = match expected
+        .map(|expected| expected.as_secs_f64())
+        .filter(|expected| *expected > 0.0)
+    {
         // Just before the expected end, come back right at it.
         Some(expected) if elapsed < expected * 0.97 => by_age.min(expected * 0.97 - elapsed),
         // Around it, ask in steps of a fortieth of it.
@@ -37,9 +44,10 @@ pub fn poll_delay(elapsed: SignedDuration, expected: Option<SignedDuration>) -> 
 /// same.
 pub fn backoff(run: RunId, faults: u32) -> SignedDuration {
     let bound = (BACKOFF_FIRST_MS << faults.saturating_sub(1).min(10)).min(BACKOFF_LAST_MS);
-    let draw = run.as_bytes().iter().fold(u64::from(faults).wrapping_mul(0x9E37_79B9_7F4A_7C15), |acc, byte| {
-        (acc ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
-    });
+    let draw = run.as_bytes().iter().fold(
+        u64::from(faults).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        |acc, byte| (acc ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3),
+    );
     // At least a tenth of a second: "full" jitter must not become a busy loop.
     let ms = 100 + (draw >> 16) % bound;
     SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
@@ -63,9 +71,18 @@ mod tests {
     fn at_most_forty_questions_for_ten_minutes() {
         for seconds in [1, 10, 60, 300, 600] {
             let total = SignedDuration::from_secs(seconds);
-            for expected in [None, Some(total), Some(total / 2), Some(total * 2), Some(SignedDuration::from_millis(50))] {
+            for expected in [
+                None,
+                Some(total),
+                Some(total / 2),
+                Some(total * 2),
+                Some(SignedDuration::from_millis(50)),
+            ] {
                 let (count, _) = questions(total, expected);
-                assert!(count <= 40, "{count} questions for {seconds} s, expecting {expected:?}");
+                assert!(
+                    count <= 40,
+                    "{count} questions for {seconds} s, expecting {expected:?}"
+                );
             }
         }
     }
@@ -75,7 +92,10 @@ mod tests {
         for ms in [40, 400, 4_000, 400_000] {
             let total = SignedDuration::from_millis(ms);
             let (_, late) = questions(total, Some(total));
-            assert!(late.as_millis() <= (ms / 20).max(2).into(), "{late:?} late for {ms} ms");
+            assert!(
+                late.as_millis() <= (ms / 20).max(2).into(),
+                "{late:?} late for {ms} ms"
+            );
         }
     }
 
@@ -85,6 +105,9 @@ mod tests {
         let longest = runs.clone().map(|run| backoff(run, 1)).max().expect("some");
         assert!(longest <= SignedDuration::from_millis(600));
         let longest = runs.map(|run| backoff(run, 1_000)).max().expect("some");
-        assert!(longest > SignedDuration::from_secs(20) && longest <= SignedDuration::from_millis(30_100));
+        assert!(
+            longest > SignedDuration::from_secs(20)
+                && longest <= SignedDuration::from_millis(30_100)
+        );
     }
 }

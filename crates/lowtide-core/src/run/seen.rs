@@ -15,8 +15,6 @@ use crate::verify::Reading;
 pub enum Next {
     /// Nothing: ask [`super::advance`] with [`Seen::Nothing`].
     Step,
-    /// Nothing before this time.
-    Sleep(Timestamp),
     /// List the platform's jobs.
     Jobs,
     /// Read the vitals of the run's job.
