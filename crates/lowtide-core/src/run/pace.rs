@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use crate::name::RunId;
 
 /// Longest wait between two questions, in seconds: what takes minutes may be seen a minute late.
-const POLL_S_MAX: f64 = 60.0;
+const POLL_S_MAX: f64 = 75.0;
 /// Shortest wait between two questions, in seconds: a request on loopback takes about as long.
 const POLL_S_MIN: f64 = 0.003;
 
