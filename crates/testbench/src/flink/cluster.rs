@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::configuration::{self, Keys};
-use super::{Distribution, Release};
+use super::{Distribution, Release, ZooKeeper};
 use crate::port::Port;
 use crate::process::Bound;
 use crate::{http, java, say};
@@ -24,14 +24,15 @@ const TASK_MANAGER: &str = "org.apache.flink.runtime.taskexecutor.TaskManagerRun
 
 /// What a cluster is to be like; made by [`Cluster::builder`].
 #[derive(Debug, Clone)]
-pub struct Builder {
+pub struct Builder<'z> {
     release: Release,
+    zookeeper: Option<&'z ZooKeeper>,
     task_managers: usize,
     slots: usize,
     keys: Keys,
 }
 
-impl Builder {
+impl<'z> Builder<'z> {
     /// How many TaskManagers there are; 1 unless told.
     #[must_use]
     pub fn task_managers(mut self, count: usize) -> Self {
@@ -43,6 +44,14 @@ impl Builder {
     #[must_use]
     pub fn slots(mut self, count: usize) -> Self {
         self.slots = count;
+        self
+    }
+
+    /// Its JobManager can be killed and started again without losing its jobs. The ZooKeeper must outlive
+    /// the cluster.
+    #[must_use]
+    pub fn high_availability(mut self, zookeeper: &'z ZooKeeper) -> Self {
+        self.zookeeper = Some(zookeeper);
         self
     }
 
@@ -85,6 +94,10 @@ impl Builder {
             rest_port.number(),
             rpc_port.number(),
         );
+        if let Some(zookeeper) = self.zookeeper {
+            let name = scratch.path().file_name().unwrap_or_default().to_string_lossy();
+            keys.extend(zookeeper.keys(self.release, &name, rpc_port.number()));
+        }
         keys.insert(
             "taskmanager.numberOfTaskSlots".into(),
             self.slots.to_string(),
@@ -164,8 +177,9 @@ pub struct SavepointDirectory {
 
 impl Cluster {
     /// What a cluster of `release` is to be like.
-    pub fn builder(release: Release) -> Builder {
+    pub fn builder(release: Release) -> Builder<'static> {
         Builder {
+            zookeeper: None,
             release,
             task_managers: 1,
             slots: 4,

@@ -123,7 +123,7 @@ pub(super) fn write(release: Release, folder: &Path, keys: &Keys) -> Result<()> 
 }
 
 /// Each line is flushed when written: what a killed JobManager had logged must be in the file.
-const LOGGING: &str = "
+pub(super) const LOGGING: &str = "
 rootLogger.level = INFO
 rootLogger.appenderRef.file.ref = File
 appender.file.name = File
