@@ -13,7 +13,10 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("lowtide-catalog", &["lowtide-core"]),
     ("lowtide-world", &["lowtide-core"]),
     ("lowtide-sim", &["lowtide-core"]),
-    ("lowtide", &["lowtide-core", "lowtide-catalog", "lowtide-world"]),
+    (
+        "lowtide",
+        &["lowtide-core", "lowtide-catalog", "lowtide-world"],
+    ),
     ("testbench", &[]),
     ("xtask", &["lowtide-sim", "testbench"]),
 ];
@@ -24,7 +27,10 @@ const TEST_ARROWS: [(&str, &[&str]); 8] = [
     ("flink-metadata", &["testbench"]),
     ("lowtide-core", &["flink-metadata"]),
     ("lowtide-catalog", &["testbench", "lowtide-core"]),
-    ("lowtide-world", &["testbench", "lowtide-core", "flink-metadata"]),
+    (
+        "lowtide-world",
+        &["testbench", "lowtide-core", "flink-metadata"],
+    ),
     ("lowtide-sim", &["lowtide-core", "flink-metadata"]),
     ("lowtide", &["testbench", "lowtide-core", "flink-metadata"]),
     ("testbench", &[]),
@@ -35,14 +41,20 @@ const TEST_ARROWS: [(&str, &[&str]); 8] = [
 const NOT_IN_CORE: [&str; 6] = ["tokio", "sqlx", "reqwest", "hyper", "kube", "opendal"];
 
 fn metadata(arguments: &[&str]) -> Value {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the repository");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("in the repository");
     let output = Command::new(env!("CARGO"))
         .current_dir(root)
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
         .args(arguments)
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("cargo prints JSON")
 }
 
@@ -58,15 +70,26 @@ fn list(value: &Value) -> &[Value] {
 fn dependencies_run_along_the_arrows() {
     let metadata = metadata(&["--no-deps"]);
     let packages = list(&metadata["packages"]);
-    let ours: BTreeSet<&str> = packages.iter().map(|package| text(&package["name"])).collect();
-    assert_eq!(ours, ARROWS.iter().map(|(name, _)| *name).collect(), "a crate without arrows");
+    let ours: BTreeSet<&str> = packages
+        .iter()
+        .map(|package| text(&package["name"]))
+        .collect();
+    assert_eq!(
+        ours,
+        ARROWS.iter().map(|(name, _)| *name).collect(),
+        "a crate without arrows"
+    );
     let (arrows, test_arrows) = (BTreeMap::from(ARROWS), BTreeMap::from(TEST_ARROWS));
     for package in packages {
         let name = text(&package["name"]);
         for dependency in list(&package["dependencies"]) {
             let target = text(&dependency["name"]);
             let for_tests = dependency["kind"] == "dev";
-            let allowed = if for_tests { test_arrows[name] } else { arrows[name] };
+            let allowed = if for_tests {
+                test_arrows[name]
+            } else {
+                arrows[name]
+            };
             assert!(
                 !ours.contains(target) || allowed.contains(&target),
                 "{name} depends on {target}{}: no arrow is drawn there",
@@ -79,11 +102,18 @@ fn dependencies_run_along_the_arrows() {
 #[test]
 fn the_core_reaches_no_runtime_and_no_io() {
     let metadata = metadata(&[]);
-    let names: BTreeMap<&str, &str> =
-        list(&metadata["packages"]).iter().map(|package| (text(&package["id"]), text(&package["name"]))).collect();
-    let nodes: BTreeMap<&str, &Value> =
-        list(&metadata["resolve"]["nodes"]).iter().map(|node| (text(&node["id"]), node)).collect();
-    let (core, _) = names.iter().find(|(_, name)| **name == "lowtide-core").expect("the core is there");
+    let names: BTreeMap<&str, &str> = list(&metadata["packages"])
+        .iter()
+        .map(|package| (text(&package["id"]), text(&package["name"])))
+        .collect();
+    let nodes: BTreeMap<&str, &Value> = list(&metadata["resolve"]["nodes"])
+        .iter()
+        .map(|node| (text(&node["id"]), node))
+        .collect();
+    let (core, _) = names
+        .iter()
+        .find(|(_, name)| **name == "lowtide-core")
+        .expect("the core is there");
     let mut reached = BTreeSet::new();
     let mut open = vec![*core];
     while let Some(id) = open.pop() {
@@ -92,7 +122,10 @@ fn the_core_reaches_no_runtime_and_no_io() {
         }
         for dependency in list(&nodes[id]["deps"]) {
             // A kind of `null` is a normal dependency.
-            if list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"].is_null()) {
+            if list(&dependency["dep_kinds"])
+                .iter()
+                .any(|kind| kind["kind"].is_null())
+            {
                 open.push(text(&dependency["pkg"]));
             }
         }
@@ -106,7 +139,12 @@ fn the_core_reaches_no_runtime_and_no_io() {
 #[test]
 fn every_crate_keeps_the_lints() {
     for package in list(&metadata(&["--no-deps"])["packages"]) {
-        let manifest = std::fs::read_to_string(text(&package["manifest_path"])).expect("a manifest");
-        assert!(manifest.contains("[lints]\nworkspace = true"), "{} has lints of its own", text(&package["name"]));
+        let manifest =
+            std::fs::read_to_string(text(&package["manifest_path"])).expect("a manifest");
+        assert!(
+            manifest.contains("[lints]\nworkspace = true"),
+            "{} has lints of its own",
+            text(&package["name"])
+        );
     }
 }

@@ -95,7 +95,11 @@ impl<'z> Builder<'z> {
             rpc_port.number(),
         );
         if let Some(zookeeper) = self.zookeeper {
-            let name = scratch.path().file_name().unwrap_or_default().to_string_lossy();
+            let name = scratch
+                .path()
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy();
             keys.extend(zookeeper.keys(self.release, &name, rpc_port.number()));
         }
         keys.insert(
