@@ -8,7 +8,9 @@ use serde_json::Value;
 
 /// The repository's root.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository's root")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the repository's root")
 }
 
 /// A cargo command in the repository's root, that never changes `Cargo.lock`.
@@ -26,8 +28,20 @@ pub fn command(arguments: &[&str]) -> Command {
 
 /// Builds the program and returns where it lies.
 pub fn lowtide(profile: &str) -> Result<PathBuf> {
-    let mut build = command(&["build", "--package", "lowtide", "--profile", profile, "--message-format", "json-render-diagnostics"]);
-    let output = build.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo build")?;
+    let mut build = command(&[
+        "build",
+        "--package",
+        "lowtide",
+        "--profile",
+        profile,
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
+    let output = build
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("run cargo build")?;
     if !output.status.success() {
         bail!("lowtide does not build");
     }

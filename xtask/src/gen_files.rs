@@ -24,7 +24,8 @@ pub fn run() -> Result<bool> {
         if !output.status.success() {
             bail!("`lowtide {}` fails", arguments.join(" "));
         }
-        fs::write(cargo::root().join(file), output.stdout).with_context(|| format!("write {file}"))?;
+        fs::write(cargo::root().join(file), output.stdout)
+            .with_context(|| format!("write {file}"))?;
         say(&format!("wrote {file}"));
     }
     Ok(true)

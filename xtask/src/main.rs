@@ -54,7 +54,11 @@ fn main() -> ExitCode {
         Command::Demo { once } => demo::run(once),
         Command::Test => test::run(),
         Command::Soak => test::soak(),
-        Command::Sim { seeds, first, replay } => sim::run(first, seeds, replay),
+        Command::Sim {
+            seeds,
+            first,
+            replay,
+        } => sim::run(first, seeds, replay),
         Command::Gen => gen_files::run(),
     };
     match outcome {

@@ -24,7 +24,10 @@ pub struct Counts {
 impl Counts {
     /// One check that passed or failed.
     pub fn one(passed: bool) -> Self {
-        Self { passed: u64::from(passed), failed: u64::from(!passed) }
+        Self {
+            passed: u64::from(passed),
+            failed: u64::from(!passed),
+        }
     }
 }
 
@@ -56,11 +59,20 @@ impl Stages {
         say("\nseconds  passed  failed  stage");
         let mut total = Counts::default();
         for (name, took, counts) in &self.done {
-            say(&format!("{:7.1} {:7} {:7}  {name}", took.as_secs_f64(), counts.passed, counts.failed));
+            say(&format!(
+                "{:7.1} {:7} {:7}  {name}",
+                took.as_secs_f64(),
+                counts.passed,
+                counts.failed
+            ));
             total.passed += counts.passed;
             total.failed += counts.failed;
         }
-        let seconds: f64 = self.done.iter().map(|(_, took, _)| took.as_secs_f64()).sum();
+        let seconds: f64 = self
+            .done
+            .iter()
+            .map(|(_, took, _)| took.as_secs_f64())
+            .sum();
         say(&format!("{seconds:7.1} in all"));
         say(&format!("{} passed, {} failed", total.passed, total.failed));
         total.failed == 0 && total.passed > 0
@@ -69,7 +81,10 @@ impl Stages {
 
 /// Runs a command that either succeeds or not.
 pub fn check(command: &mut Command) -> Result<Counts> {
-    let status = command.stdin(Stdio::null()).status().with_context(|| format!("run {command:?}"))?;
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("run {command:?}"))?;
     Ok(Counts::one(status.success()))
 }
 
@@ -106,7 +121,11 @@ fn closing_line(line: &str) -> Option<(u64, u64)> {
     let rest = line.strip_prefix("test result: ")?;
     let count = |word: &str| {
         let before = rest.split(word).next()?;
-        before.rsplit(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty())?.parse().ok()
+        before
+            .rsplit(|c: char| !c.is_ascii_digit())
+            .find(|digits| !digits.is_empty())?
+            .parse()
+            .ok()
     };
     Some((count(" passed")?, count(" failed")?))
 }

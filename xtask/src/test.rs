@@ -23,19 +23,38 @@ const CRASH_POINTS: &str = "lowtide/crash-points";
 /// Runs every test.
 pub fn run() -> Result<bool> {
     let mut stages = Stages::default();
-    stages.run("format", || stage::check(&mut cargo::command(&["fmt", "--all", "--check"])));
+    stages.run("format", || {
+        stage::check(&mut cargo::command(&["fmt", "--all", "--check"]))
+    });
     // Downloading and compiling do not need the same things: together they take as long as one.
     let download = thread::spawn(install);
-    stages.run("compile the tests", || stage::check(&mut workspace_tests(&["--no-run"])));
-    stages.run("install Java and Flink", || download.join().ok().context("the download panicked")?);
+    stages.run("compile the tests", || {
+        stage::check(&mut workspace_tests(&["--no-run"]))
+    });
+    stages.run("install Java and Flink", || {
+        download.join().ok().context("the download panicked")?
+    });
     stages.run("clippy", || {
-        let lints = ["clippy", "--workspace", "--all-targets", "--features", CRASH_POINTS, "--", "--deny", "warnings"];
+        let lints = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--features",
+            CRASH_POINTS,
+            "--",
+            "--deny",
+            "warnings",
+        ];
         stage::check(&mut cargo::command(&lints))
     });
     if !stages.failed() {
-        stages.run("tests", || stage::tests(&mut workspace_tests(&["--no-fail-fast"])));
+        stages.run("tests", || {
+            stage::tests(&mut workspace_tests(&["--no-fail-fast"]))
+        });
         stages.run("planted bugs", || stage::tests(&mut planted()));
-        stages.run(&format!("simulation of {TEST_SEEDS} seeds"), || sim::sweep(1, TEST_SEEDS));
+        stages.run(&format!("simulation of {TEST_SEEDS} seeds"), || {
+            sim::sweep(1, TEST_SEEDS)
+        });
         stages.run("the demo, once", || stage::check(&mut demo_once()));
     }
     Ok(stages.close())
@@ -51,7 +70,14 @@ pub fn soak() -> Result<bool> {
     ];
     for (name, package, test) in sized {
         stages.run(name, || {
-            let mut command = cargo::command(&["test", "--package", package, "--test", test, "--no-fail-fast"]);
+            let mut command = cargo::command(&[
+                "test",
+                "--package",
+                package,
+                "--test",
+                test,
+                "--no-fail-fast",
+            ]);
             if package == "lowtide" {
                 command.args(["--features", CRASH_POINTS]);
             }
@@ -60,7 +86,9 @@ pub fn soak() -> Result<bool> {
         });
     }
     stages.run("planted bugs", || stage::tests(&mut planted()));
-    stages.run(&format!("simulation of {SOAK_SEEDS} seeds"), || sim::sweep(1, SOAK_SEEDS));
+    stages.run(&format!("simulation of {SOAK_SEEDS} seeds"), || {
+        sim::sweep(1, SOAK_SEEDS)
+    });
     Ok(stages.close())
 }
 
@@ -72,7 +100,9 @@ fn workspace_tests(arguments: &[&str]) -> Command {
 
 fn planted() -> Command {
     let mut command = cargo::command(&["test", "--package", "lowtide-sim", "--test", "planted"]);
-    command.env("RUSTFLAGS", "--cfg lowtide_planted_bugs").env("CARGO_TARGET_DIR", cargo::root().join("target/planted"));
+    command
+        .env("RUSTFLAGS", "--cfg lowtide_planted_bugs")
+        .env("CARGO_TARGET_DIR", cargo::root().join("target/planted"));
     command
 }
 
