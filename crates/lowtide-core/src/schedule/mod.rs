@@ -37,6 +37,7 @@ mod duration;
 mod hash;
 mod never;
 mod parse;
+mod piece;
 mod slots;
 mod text_error;
 mod zone;

@@ -9,13 +9,12 @@
 //! its start and ends at the second of its end: a person who said never does not get a savepoint
 //! for the sake of an hour that came twice. The end itself is outside the window.
 
-use std::ops::Range;
-
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::parse::WEEKDAY_NAMES;
+use super::piece::Piece;
 use super::slots::{first_instant, last_instant};
 use super::text_error::TextError;
 
@@ -99,26 +98,23 @@ impl Window {
         if text.len() > WINDOW_TEXT_BYTES_MAX {
             return Err(WindowError::new(0..text.len(), WindowErrorKind::TooLong));
         }
-        let words = words(text);
-        let begins_with_days = words
-            .first()
-            .is_some_and(|word| text[word.clone()].starts_with(char::is_alphabetic));
-        let (days, rest) = match words.split_first() {
-            None => {
+        let words = Piece::whole(text).words();
+        let (days, rest) = match &words[..] {
+            [] => {
                 let error = WindowError::new(0..text.len(), WindowErrorKind::Empty);
                 return Err(error.with_hint(EXAMPLE));
             }
-            Some((first, rest)) if begins_with_days => (parse_days(text, first.clone())?, rest),
-            Some(_) => (EVERY_DAY, &words[..]),
+            [days, rest @ ..] if days.text.starts_with(char::is_alphabetic) => {
+                (parse_days(*days)?, rest)
+            }
+            times => (EVERY_DAY, times),
         };
         let (start_minute, end_minute) = match rest {
             [] => (0, DAY_MINUTES),
-            [times] => parse_times(text, times.clone())?,
+            [times] => parse_times(*times)?,
             [_, more, ..] => {
-                let found = text[more.clone()].to_owned();
-                let error =
-                    WindowError::new(more.clone(), WindowErrorKind::Trailing { text: found });
-                return Err(error.with_hint(EXAMPLE));
+                let kind = WindowErrorKind::Trailing { text: more.owned() };
+                return Err(WindowError::new(more.span(), kind).with_hint(EXAMPLE));
             }
         };
         Ok(Self {
@@ -147,45 +143,12 @@ impl Window {
 const EXAMPLE: &str = "write a window such as Mon-Fri 08:00-18:00 or 22:00-04:00";
 const EVERY_DAY: u8 = 0b0111_1111;
 
-/// The places of the words between white space.
-fn words(text: &str) -> Vec<Range<usize>> {
-    let mut words = Vec::new();
-    let mut start = None;
-    for (at, c) in text.char_indices() {
-        match (c.is_whitespace(), start) {
-            (false, None) => start = Some(at),
-            (true, Some(from)) => {
-                words.push(from..at);
-                start = None;
-            }
-            _ => {}
-        }
-    }
-    words.extend(start.map(|from| from..text.len()));
-    words
-}
-
-/// The places of the pieces of a word between separators.
-fn pieces(text: &str, word: Range<usize>, separator: char) -> impl Iterator<Item = Range<usize>> {
-    let mut at = word.start;
-    text[word].split(separator).map(move |piece| {
-        let range = at..at + piece.len();
-        at = range.end + separator.len_utf8();
-        range
-    })
-}
-
 /// `Mon-Fri`, `Sat,Sun`, `Fri-Mon` (over the end of the week).
-fn parse_days(text: &str, word: Range<usize>) -> Result<u8, WindowError> {
+fn parse_days(word: Piece<'_>) -> Result<u8, WindowError> {
     let mut days = 0;
-    for item in pieces(text, word, ',') {
-        let ends: Vec<Range<usize>> = pieces(text, item.clone(), '-').collect();
-        let (first, last) = match &ends[..] {
-            [one] => (one.clone(), one.clone()),
-            [first, last] => (first.clone(), last.clone()),
-            _ => return Err(not_a_weekday(text, item)),
-        };
-        let (mut day, last) = (weekday(text, first)?, weekday(text, last)?);
+    for item in word.split(',') {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let (mut day, last) = (weekday(first)?, weekday(last)?);
         days |= 1 << day;
         while day != last {
             day = (day + 1) % 7;
@@ -196,72 +159,66 @@ fn parse_days(text: &str, word: Range<usize>) -> Result<u8, WindowError> {
 }
 
 /// A weekday by its first three letters or its whole English name, Sunday is 0.
-fn weekday(text: &str, place: Range<usize>) -> Result<u8, WindowError> {
-    let name = &text[place.clone()];
+fn weekday(name: Piece<'_>) -> Result<u8, WindowError> {
     let is = |weekday: u8| {
         let short = WEEKDAY_NAMES[usize::from(weekday)];
         let long = Weekday::from_sunday_zero_offset(weekday.cast_signed())
             .map(|day| format!("{day:?}"))
             .unwrap_or_default();
-        name.eq_ignore_ascii_case(short) || name.eq_ignore_ascii_case(&long)
+        name.text.eq_ignore_ascii_case(short) || name.text.eq_ignore_ascii_case(&long)
     };
-    (0..7)
-        .find(|weekday| is(*weekday))
-        .ok_or_else(|| not_a_weekday(text, place))
-}
-
-fn not_a_weekday(text: &str, place: Range<usize>) -> WindowError {
-    let kind = WindowErrorKind::NotAWeekday {
-        text: text[place.clone()].to_owned(),
-    };
-    WindowError::new(place, kind).with_hint("the weekdays are Mon, Tue, Wed, Thu, Fri, Sat, Sun")
+    (0..7).find(|weekday| is(*weekday)).ok_or_else(|| {
+        WindowError::new(
+            name.span(),
+            WindowErrorKind::NotAWeekday { text: name.owned() },
+        )
+        .with_hint("the weekdays are Mon, Tue, Wed, Thu, Fri, Sat and Sun")
+    })
 }
 
 /// `08:00-18:00`, as minutes after the midnight before the start.
-fn parse_times(text: &str, word: Range<usize>) -> Result<(u16, u16), WindowError> {
-    let ends: Vec<Range<usize>> = pieces(text, word.clone(), '-').collect();
-    let [start_at, end_at] = &ends[..] else {
-        let kind = WindowErrorKind::NotARange {
-            text: text[word.clone()].to_owned(),
-        };
-        return Err(WindowError::new(word, kind).with_hint(EXAMPLE));
+fn parse_times(word: Piece<'_>) -> Result<(u16, u16), WindowError> {
+    let Some((start_text, end_text)) = word.split_once('-') else {
+        let kind = WindowErrorKind::NotARange { text: word.owned() };
+        return Err(WindowError::new(word.span(), kind).with_hint(EXAMPLE));
     };
-    let start = time_of_day(text, start_at.clone())?;
-    let end = time_of_day(text, end_at.clone())?;
+    let (start, end) = (time_of_day(start_text)?, time_of_day(end_text)?);
     if start == DAY_MINUTES {
         let kind = WindowErrorKind::NotATime {
-            text: text[start_at.clone()].to_owned(),
+            text: start_text.owned(),
         };
-        return Err(WindowError::new(start_at.clone(), kind).with_hint("a day begins at 00:00"));
+        return Err(WindowError::new(start_text.span(), kind).with_hint("a day begins at 00:00"));
     }
     if start == end {
         let kind = WindowErrorKind::NoLength {
-            text: text[start_at.clone()].to_owned(),
+            text: start_text.owned(),
         };
-        return Err(WindowError::new(word, kind).with_hint("a whole day is 00:00-24:00"));
+        return Err(WindowError::new(word.span(), kind).with_hint("a whole day is 00:00-24:00"));
     }
     Ok((start, if end < start { end + DAY_MINUTES } else { end }))
 }
 
 /// `HH:MM` up to `24:00`, in minutes.
-fn time_of_day(text: &str, place: Range<usize>) -> Result<u16, WindowError> {
+fn time_of_day(time: Piece<'_>) -> Result<u16, WindowError> {
     let number = |digits: &str| {
         let plain = matches!(digits.len(), 1 | 2) && digits.bytes().all(|b| b.is_ascii_digit());
         plain.then(|| digits.parse::<u16>().ok()).flatten()
     };
-    text[place.clone()]
+    let minutes = time
+        .text
         .split_once(':')
         .filter(|(_, minute)| minute.len() == 2)
         .and_then(|(hour, minute)| Some((number(hour)?, number(minute)?)))
         .filter(|(_, minute)| *minute < 60)
         .map(|(hour, minute)| hour * 60 + minute)
-        .filter(|minutes| *minutes <= DAY_MINUTES)
-        .ok_or_else(|| {
-            let kind = WindowErrorKind::NotATime {
-                text: text[place.clone()].to_owned(),
-            };
-            WindowError::new(place, kind).with_hint("write a time from 00:00 to 24:00")
-        })
+        .filter(|minutes| *minutes <= DAY_MINUTES);
+    minutes.ok_or_else(|| {
+        WindowError::new(
+            time.span(),
+            WindowErrorKind::NotATime { text: time.owned() },
+        )
+        .with_hint("write a time from 00:00 to 24:00")
+    })
 }
 
 /// A set of windows that cannot be used.

@@ -12,10 +12,9 @@
 //! `H/n` is a drawn offset below n, then every n-th value of the `H` range; `H(a-b)` and
 //! `H(a-b)/n` do the same within a to b. Several `H` of one field are the same draw.
 
-use std::ops::Range;
-
 use super::cron::{Cron, MonthDays, WeekDays};
 use super::hash::HashSeed;
+use super::piece::Piece;
 use super::text_error::TextError;
 
 /// The longest text that is read as a pattern: an hour's sixty minutes written out, and room.
@@ -211,89 +210,19 @@ impl Field {
     }
 }
 
-/// A piece of the pattern, with its place in it.
-#[derive(Debug, Clone, Copy)]
-struct Piece<'t> {
-    text: &'t str,
-    at: usize,
-}
-
-impl<'t> Piece<'t> {
-    fn span(self) -> Range<usize> {
-        self.at..self.at + self.text.len()
-    }
-
-    fn part(self, range: Range<usize>) -> Self {
-        Piece {
-            text: &self.text[range.clone()],
-            at: self.at + range.start,
-        }
-    }
-
-    fn split_once(self, separator: char) -> Option<(Self, Self)> {
-        let index = self.text.find(separator)?;
-        Some((self.part(0..index), self.part(index + 1..self.text.len())))
-    }
-
-    /// The rest after a letter at the front, whatever its case.
-    fn strip_letter_before(self, letter: char) -> Option<Self> {
-        let first = self.text.chars().next()?;
-        first
-            .eq_ignore_ascii_case(&letter)
-            .then(|| self.part(1..self.text.len()))
-    }
-
-    /// What stands before a letter at the end, whatever its case.
-    fn strip_letter_after(self, letter: char) -> Option<Self> {
-        let last = self.text.chars().next_back()?;
-        last.eq_ignore_ascii_case(&letter)
-            .then(|| self.part(0..self.text.len() - 1))
-    }
-
-    /// The pieces between separators, empty ones included.
-    fn split(self, separator: char) -> impl Iterator<Item = Self> {
-        let mut at = self.at;
-        self.text.split(separator).map(move |text| {
-            let piece = Piece { text, at };
-            at += text.len() + separator.len_utf8();
-            piece
-        })
-    }
-
-    /// The pieces between white space, none of them empty.
-    fn words(self) -> Vec<Self> {
-        let mut words = Vec::new();
-        let mut rest = self;
-        loop {
-            let Some(start) = rest.text.find(|c: char| !c.is_whitespace()) else {
-                return words;
-            };
-            let length = rest.text[start..]
-                .find(char::is_whitespace)
-                .unwrap_or(rest.text.len() - start);
-            words.push(rest.part(start..start + length));
-            rest = rest.part(start + length..rest.text.len());
-        }
-    }
-
-    fn owned(self) -> String {
-        self.text.to_owned()
-    }
-}
-
 /// Reads a whole pattern.
 pub(super) fn cron(text: &str, seed: &HashSeed<'_>) -> Result<Cron, CronError> {
     if text.len() > CRON_TEXT_BYTES_MAX {
         return Err(CronError::new(0..text.len(), CronErrorKind::TooLong));
     }
-    let words = Piece { text, at: 0 }.words();
+    let words = Piece::whole(text).words();
     let [minute, hour, month_day, month, week_day] = match words[..] {
         [] => return Err(empty(text)),
         [name] if name.text.starts_with('@') => {
             let pattern = named_pattern(name)?;
             return cron(pattern, seed);
         }
-        [a, b, c, d, e] => [a, b, c, d, e],
+        [minute, hour, month_day, month, week_day] => [minute, hour, month_day, month, week_day],
         _ => return Err(wrong_count(&words)),
     };
     let minutes = plain_set(Field::Minute, minute, seed)?;
@@ -482,7 +411,7 @@ fn plain_item(field: Field, item: Piece<'_>, seed: &HashSeed<'_>) -> Result<u64,
         return Err(missing(field, base));
     }
     if let Some(range) = base.strip_letter_before('H') {
-        return hashed(field, range, step, seed);
+        return hashed(field, base, range, step, seed);
     }
     let (low, high) = if base.text == "*" {
         field.every()
@@ -517,6 +446,7 @@ fn every_nth(low: u8, high: u8, step: u8) -> u64 {
 /// `H`, `H/n`, `H(a-b)` or `H(a-b)/n`; `range` is what stands after the `H`.
 fn hashed(
     field: Field,
+    item: Piece<'_>,
     range_text: Piece<'_>,
     step: Option<Piece<'_>>,
     seed: &HashSeed<'_>,
@@ -524,7 +454,7 @@ fn hashed(
     let (low, high) = if range_text.text.is_empty() {
         field.hash_bounds()
     } else {
-        hash_range(field, range_text)?
+        hash_range(field, item, range_text)?
     };
     let count = high - low + 1;
     let Some(step) = step else {
@@ -538,26 +468,12 @@ fn hashed(
     ))
 }
 
-/// The `(a-b)` of `H(a-b)`.
-fn hash_range(field: Field, text: Piece<'_>) -> Result<(u8, u8), CronError> {
-    let inner = text
-        .text
-        .strip_prefix('(')
-        .and_then(|rest| rest.strip_suffix(')'))
-        .map(|inner| Piece {
-            text: inner,
-            at: text.at + 1,
-        });
-    match inner.map(|inner| (inner, inner.split_once('-'))) {
-        Some((inner, Some((from, to)))) => range(field, inner, from, to),
-        _ => {
-            let whole = Piece {
-                text: text.text,
-                at: text.at,
-            };
-            Err(misplaced(field, whole).with_hint("write H, H/n, H(a-b) or H(a-b)/n"))
-        }
-    }
+/// The `(a-b)` of `H(a-b)`; `text` is what stands after the `H` of `item`.
+fn hash_range(field: Field, item: Piece<'_>, text: Piece<'_>) -> Result<(u8, u8), CronError> {
+    let refuse = || misplaced(field, item).with_hint("write H, H/n, H(a-b) or H(a-b)/n");
+    let inner = text.strip_around('(', ')').ok_or_else(refuse)?;
+    let (from, to) = inner.split_once('-').ok_or_else(refuse)?;
+    range(field, inner, from, to)
 }
 
 fn range(
