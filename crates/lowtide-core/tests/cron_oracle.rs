@@ -55,7 +55,7 @@ const AROUND_MINUTES: i64 = 48 * HOUR_MINUTES;
 /// Walked before that, only to know which civil minutes have been seen already.
 const LEAD_IN_MINUTES: i64 = 26 * HOUR_MINUTES;
 
-/// SplitMix64: small, seedable, and not the code under test.
+/// The `SplitMix64` generator: small, seedable, and not the code under test.
 struct Draws(u64);
 
 impl Draws {
@@ -90,7 +90,7 @@ impl Draws {
 fn plain_field(draws: &mut Draws, low: u64, high: u64, star_percent: u64) -> String {
     if draws.chance(star_percent) {
         return match draws.below(3) {
-            0 => format!("*/{}", draws.between(1, (high - low + 1) / 2)),
+            0 => format!("*/{}", draws.between(1, high.div_ceil(2))),
             _ => "*".to_owned(),
         };
     }
@@ -208,10 +208,10 @@ enum DayItem {
 /// The values of one item in plain syntax, spelled out.
 fn spelled_out(item: &str, low: i8, high: i8, names: &[&str], first_name: i8) -> Vec<i8> {
     let value = |text: &str| -> i8 {
-        let named = (first_name..)
+        let by_name = (first_name..)
             .zip(names)
             .find(|(_, name)| name.eq_ignore_ascii_case(text));
-        named.map_or_else(|| text.parse().unwrap(), |(value, _)| value)
+        by_name.map_or_else(|| text.parse().unwrap(), |(value, _)| value)
     };
     let (range, step) = item.split_once('/').unwrap_or((item, "1"));
     let (from, to) = match range.split_once('-') {

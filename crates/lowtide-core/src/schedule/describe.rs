@@ -2,7 +2,7 @@
 //! for; sets that are too long for a sentence are counted instead of listed.
 
 use super::cron::{Cron, MonthDays, WeekDays};
-use super::parse::{MONTH_NAMES, WEEKDAY_NAMES};
+use super::field::{MONTH_NAMES, WEEKDAY_NAMES};
 use super::{Rhythm, Schedule, format_duration};
 
 /// Longer lists are counted: nobody reads twenty minutes out.
