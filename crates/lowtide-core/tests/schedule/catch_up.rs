@@ -30,6 +30,7 @@ fn nothing_came() {
     assert!(due.missed.is_empty());
     assert_eq!(due.considered_until, at("2026-06-05T23:00:00Z"));
     assert_eq!(due.next, Some(at("2026-06-06T01:00:00Z")));
+    assert_eq!(due.uncounted_until, None);
 }
 
 #[test]
@@ -255,6 +256,10 @@ fn rows_are_bounded_where_nothing_fires() {
 #[test]
 fn a_clock_that_jumps_by_centuries_costs_one_look_back() {
     let due = look(&every("1h"), "2026-06-05T00:00:00Z", "9000-01-01T00:00:00Z");
+    assert_eq!(
+        due.uncounted_until,
+        Some(at("9000-01-01T00:00:00Z") - LOOKBACK_MAX)
+    );
     let hours = u64::try_from(LOOKBACK_MAX.as_hours()).unwrap();
     assert_eq!(due.fire, Some(at("9000-01-01T00:00:00Z")));
     assert_eq!(

@@ -186,6 +186,25 @@ fn an_overlap_that_crosses_midnight() {
     assert_eq!(slots("30 * * * *").len(), 25, "the day has 25 hours");
 }
 
+/// At 00:01 the clock goes back to 23:01 of the day before: an end within the repeated hour is a
+/// day before a slot that it includes.
+#[test]
+fn an_end_within_an_overlap_that_crosses_midnight() {
+    let schedule = cron("0 0 * * *", "America/St_Johns");
+    let midnight = at("2010-11-07T02:30:00Z");
+    let slots: Vec<_> = schedule
+        .slots_between(
+            midnight - SignedDuration::from_hours(1),
+            at("2010-11-07T02:40:00Z"),
+        )
+        .collect();
+    assert_eq!(slots, [midnight]);
+    assert_eq!(
+        schedule.next_after(midnight),
+        Some(at("2010-11-08T03:30:00Z"))
+    );
+}
+
 #[test]
 fn a_day_that_was_skipped_whole_is_a_gap() {
     let slots = |text| civil_slots(text, "Pacific/Apia", "2011-12-29T12:00", "2011-12-31T12:00");
@@ -281,6 +300,28 @@ fn rare_days_are_found_without_walking() {
             .count()
             >= 1_439
     );
+}
+
+#[test]
+fn the_ends_of_time_are_reached_quietly() {
+    let (first, last) = (jiff::Timestamp::MIN, jiff::Timestamp::MAX);
+    let two_days = SignedDuration::from_hours(48);
+    for zone in ["UTC", "America/New_York", "Pacific/Apia"] {
+        for text in ["30 2 * * *", "* 2 * * *"] {
+            let schedule = cron(text, zone);
+            assert!(schedule.next_after(first).is_some());
+            assert!(
+                schedule
+                    .slots_between(last - two_days, last)
+                    .next()
+                    .is_some()
+            );
+            assert_eq!(schedule.next_after(last), None);
+            assert_eq!(schedule.slots_between(last, first).next(), None);
+        }
+    }
+    assert_eq!(every("6h").next_after(last), None);
+    assert!(every("6h").next_after(first).is_some());
 }
 
 #[test]

@@ -14,6 +14,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
         "America/Santiago",
         "Pacific/Apia",
         "Antarctica/Troll",
+        "America/St_Johns",
     ]);
     let patterns = prop::sample::select(vec![
         "*/7 * * * *",
