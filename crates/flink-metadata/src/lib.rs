@@ -14,6 +14,8 @@ mod parse_handle;
 mod properties;
 mod reader;
 mod sizes;
+#[cfg(feature = "write")]
+mod write;
 
 pub use anomaly::{Anomaly, AnomalyKind, MAX_PARALLELISM_LIMIT};
 pub use error::{ParseError, ParseErrorKind, Place};
@@ -30,3 +32,5 @@ pub use operator_id::{OperatorId, OperatorIdError};
 pub use parse::{VERSION_MAX, VERSION_MIN, parse};
 pub use properties::{Properties, SavepointFormat, SnapshotKind};
 pub use reader::MAX_DEPTH;
+#[cfg(feature = "write")]
+pub use write::{WriteError, write};
