@@ -1,7 +1,7 @@
 //! Writes a `_metadata` file, the inverse of [`parse`](crate::parse). For tests and fuzzing.
 //!
-//! What Flink wrote and `parse` read comes out byte for byte the same, the Java-serialized properties included: all
-//! releases from 1.16 on serialize them alike.
+//! What Flink wrote and `parse` read comes out byte for byte the same, the Java-serialized
+//! properties included: all releases from 1.16 on serialize them alike.
 
 use crate::handle::{
     BackendFile, ChangelogDelta, ChangelogHandle, ChannelState, IncrementalHandle, KeyGroupRange,
@@ -56,8 +56,8 @@ pub enum WriteError {
     /// A savepoint without a format, or a checkpoint with one.
     #[error("savepoints have a format, checkpoints have none")]
     Format,
-    /// A coordinator's state that is not inline, or that of a finished operator; or a finished operator with
-    /// subtasks.
+    /// A coordinator's state that is not inline, or that of a finished operator; or a finished
+    /// operator with subtasks.
     #[error("{0}")]
     Operator(&'static str),
     /// Handles nested deeper than [`MAX_DEPTH`].
@@ -130,13 +130,11 @@ impl Writer {
     }
 
     fn size(&mut self, value: Option<u64>) -> Written {
-        match value {
-            Some(size) => self.u64(size),
-            None => {
-                self.i64(-1);
-                Ok(())
-            }
+        if let Some(size) = value {
+            return self.u64(size);
         }
+        self.i64(-1);
+        Ok(())
     }
 
     fn count(&mut self, count: usize) -> Written {
@@ -165,7 +163,8 @@ impl Writer {
     }
 
     fn longs(&mut self, values: &[i64]) {
-        values.iter().for_each(|value| self.i64(*value));
+        self.bytes
+            .extend(values.iter().flat_map(|value| value.to_be_bytes()));
     }
 
     fn require(&self, version_min: u32, is_absent: bool, what: &'static str) -> Written {
@@ -540,13 +539,11 @@ impl Writer {
             return Ok(());
         }
         self.bytes.extend(java::STREAM_HEADER);
-        match properties {
-            Some(properties) => self.java_properties(properties),
-            None => {
-                self.u8(java::TC_NULL);
-                Ok(())
-            }
+        if let Some(properties) = properties {
+            return self.java_properties(properties);
         }
+        self.u8(java::TC_NULL);
+        Ok(())
     }
 
     fn java_properties(&mut self, properties: &Properties) -> Written {
@@ -587,7 +584,8 @@ impl Writer {
         const FORMAT: &str = "org.apache.flink.core.execution.SavepointFormatType";
         const ACTION: &str =
             "org.apache.flink.runtime.checkpoint.SavepointType$PostCheckpointAction";
-        // The superclass of FORMAT: after two classes, their field types, two objects and FORMAT itself.
+        // The superclass of FORMAT: after two classes, their field types, two objects and FORMAT
+        // itself.
         const ENUM_HANDLE: u32 = java::BASE_HANDLE + 9;
         self.u8(java::TC_OBJECT);
         self.java_class(SAVEPOINT_TYPE_CLASS, SERIAL_VERSION, java::SC_SERIALIZABLE)?;
@@ -602,10 +600,7 @@ impl Writer {
         self.u8(java::TC_ENUM);
         self.java_enum_class(FORMAT)?;
         self.java_enum_superclass()?;
-        self.java_string(match format {
-            SavepointFormat::Canonical => "CANONICAL",
-            SavepointFormat::Native => "NATIVE",
-        })?;
+        self.java_string(format.name())?;
         self.java_string(properties.kind.name())?;
         self.u8(java::TC_ENUM);
         self.java_enum_class(ACTION)?;
@@ -686,4 +681,65 @@ impl Writer {
 /// A class in the notation of field types.
 fn type_of(class: &str) -> String {
     format!("L{};", class.replace('.', "/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator_id::OperatorId;
+
+    fn empty(version: u32) -> Metadata {
+        let (master_states, operators) = (Vec::new(), Vec::new());
+        Metadata {
+            version,
+            checkpoint_id: 1,
+            master_states,
+            operators,
+            properties: None,
+        }
+    }
+
+    fn operator() -> Operator {
+        Operator {
+            name: None,
+            uid: None,
+            id: OperatorId([0; 16]),
+            parallelism: 1,
+            max_parallelism: 1,
+            coordinator: None,
+            fully_finished: false,
+            subtasks: Vec::new(),
+        }
+    }
+
+    fn refused(version: u32, change: impl FnOnce(&mut Operator)) -> Option<WriteError> {
+        let mut metadata = empty(version);
+        metadata.operators.push(operator());
+        change(&mut metadata.operators[0]);
+        write(&metadata).err()
+    }
+
+    #[test]
+    fn what_a_version_cannot_hold_is_refused() {
+        let not_in = |version, what| Some(WriteError::NotInVersion { version, what });
+        let named = |operator: &mut Operator| operator.name = Some("name".to_owned());
+        assert_eq!(refused(4, named), not_in(4, "operator names"));
+        assert_eq!(refused(5, named), None);
+        let finished = |operator: &mut Operator| operator.fully_finished = true;
+        assert_eq!(refused(2, finished), not_in(2, "finished operators"));
+        assert_eq!(refused(3, finished), None);
+        assert_eq!(write(&empty(7)), Err(WriteError::UnsupportedVersion(7)));
+        assert_eq!(write(&empty(1)), Err(WriteError::UnsupportedVersion(1)));
+    }
+
+    #[test]
+    fn what_java_cannot_hold_is_refused() {
+        let long = |operator: &mut Operator| operator.uid = Some("ü".repeat(32_768));
+        assert_eq!(
+            refused(6, long),
+            Some(WriteError::StringTooLong { bytes: 65_536 })
+        );
+        let wide = |operator: &mut Operator| operator.parallelism = 1 << 31;
+        assert_eq!(refused(6, wide), Some(WriteError::NumberTooLarge(1 << 31)));
+    }
 }

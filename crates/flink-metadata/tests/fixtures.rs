@@ -1,4 +1,5 @@
-//! Real snapshots, compared with what Flink 2.3.0's own `Checkpoints.loadCheckpointMetadata` read from them.
+//! Real snapshots, compared with what Flink 2.3.0's own `Checkpoints.loadCheckpointMetadata` read
+//! from them.
 
 #![allow(clippy::unwrap_used)]
 

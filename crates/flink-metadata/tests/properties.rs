@@ -13,6 +13,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
     #[test]
     fn what_is_written_is_read_back(written in metadata()) {
         let bytes = write(&written).unwrap();
