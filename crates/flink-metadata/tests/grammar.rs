@@ -9,8 +9,9 @@ use flink_metadata::{
     BackendFile, ChangelogDelta, ChangelogHandle, ChangelogStream, Channel, ChannelState,
     FileMerging, FilePath, FileRef, IncrementalDetails, IncrementalHandle, KeyGroupRange,
     KeyGroupsHandle, KeyGroupsKind, KeyedStateHandle, MasterState, Metadata, Operator, OperatorId,
-    OperatorState, OperatorStateHandle, ParseErrorKind, Redistribution, Scope, Segment, SizeRule,
-    SnapshotType, StateChange, StreamHandle, Subtask, SubtaskState, parse, write,
+    OperatorState, OperatorStateHandle, ParseErrorKind, Redistribution, SavepointFormat, Scope,
+    Segment, SizeRule, SnapshotType, StateChange, StreamHandle, Subtask, SubtaskState, parse,
+    write,
 };
 
 const ID: [u8; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
@@ -695,5 +696,66 @@ fn handles_inside_handles_end_somewhere() {
         ParseErrorKind::TooDeep {
             max: flink_metadata::MAX_DEPTH
         }
+    );
+}
+
+#[test]
+fn before_version_4_the_type_is_guessed_from_what_only_one_has() {
+    let absolute = || StreamHandle::File {
+        path: "s3://b/f".to_owned(),
+        size: Some(1),
+    };
+    let guess = |handle| {
+        let state = SubtaskState {
+            managed_keyed: Some(handle),
+            ..SubtaskState::default()
+        };
+        let metadata = snapshot(3, vec![operator(state)]);
+        (metadata.snapshot_type(), metadata.is_savepoint())
+    };
+    let key_groups = |kind| {
+        let range = KeyGroupRange { start: 0, count: 1 };
+        let offsets = vec![0];
+        KeyedStateHandle::KeyGroups(KeyGroupsHandle {
+            kind,
+            range,
+            offsets,
+            stream: absolute(),
+        })
+    };
+    let canonical = SnapshotType::Savepoint(SavepointFormat::Canonical);
+    assert_eq!(
+        guess(key_groups(KeyGroupsKind::Savepoint)),
+        (canonical, Some(true))
+    );
+    assert_eq!(
+        guess(key_groups(KeyGroupsKind::V1)),
+        (SnapshotType::Unknown, None)
+    );
+
+    let files = |meta, shared| {
+        KeyedStateHandle::Incremental(IncrementalHandle {
+            checkpoint_id: 1,
+            backend_id: "uuid".to_owned(),
+            range: KeyGroupRange { start: 0, count: 4 },
+            meta,
+            shared: vec![BackendFile {
+                local_path: "1.sst".to_owned(),
+                stream: shared,
+            }],
+            private: Vec::new(),
+            details: None,
+        })
+    };
+    assert_eq!(
+        guess(files(x(), absolute())),
+        (SnapshotType::Checkpoint, Some(false))
+    );
+    // A native savepoint of Flink 1.15, or a first checkpoint.
+    assert_eq!(guess(files(x(), x())), (SnapshotType::Unknown, None));
+    // Either, with entropy in the paths.
+    assert_eq!(
+        guess(files(absolute(), absolute())),
+        (SnapshotType::Unknown, None)
     );
 }
