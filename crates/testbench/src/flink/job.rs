@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, lock};
@@ -14,8 +14,11 @@ use crate::{java, say};
 const CLASS: &str = "StatefulApp";
 const SOURCE: &str = include_str!("../../java/StatefulApp.java");
 
-/// From the request to the last running task; two seconds on an idle machine.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// From the request to the last running task; one to two seconds on an idle machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The states that no job leaves.
+const ENDED: [&str; 3] = ["FINISHED", "CANCELED", "FAILED"];
 
 /// A state backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub struct JobSpec {
     pub keys: u32,
     /// Bytes of value state per key.
     pub value_bytes: u32,
-    /// The control folder; `None`: one of the cluster's own, by the job's name.
+    /// The control folder; `None`: a fresh one in the cluster's scratch folder.
     pub control: Option<PathBuf>,
     /// Restore from this savepoint.
     pub restore: Option<String>,
@@ -172,10 +175,9 @@ impl Cluster {
     pub fn submit_without_waiting(&self, spec: &JobSpec) -> Result<JobHandle> {
         let started = Instant::now();
         let control = match &spec.control {
-            Some(folder) => folder.clone(),
-            None => self.scratch().join("control").join(&spec.name),
+            Some(folder) => Control::new(folder)?,
+            None => self.fresh_control(&spec.name)?,
         };
-        let control = Control::new(control)?;
         let jar = java::jar(
             self.release().version(),
             self.distribution.lib(),
@@ -213,6 +215,14 @@ impl Cluster {
             control,
             url: self.url.clone(),
         }
+    }
+
+    /// A job that is submitted again must not meet the files of the one before it.
+    fn fresh_control(&self, name: &str) -> Result<Control> {
+        let parent = self.scratch().join("control");
+        std::fs::create_dir_all(&parent)?;
+        let folder = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(parent)?;
+        Control::new(folder.keep())
     }
 
     /// Uploads a jar once, and returns the cluster's id for it.
@@ -254,13 +264,25 @@ impl JobHandle {
     /// Waits until it and all its tasks run.
     ///
     /// # Errors
-    /// Time is up.
+    /// It ended, or time is up; the message holds what last failed the job.
     pub fn wait_running(&self) -> Result<()> {
-        until("all tasks to run", START_TIMEOUT, || {
+        let state = until("all tasks to run", START_TIMEOUT, || {
             let job = self.overview()?;
+            let state = text(&job, "state")?;
             let all = job["tasks"]["running"] == job["tasks"]["total"];
-            Ok((job["state"] == "RUNNING" && all).then_some(()))
+            let decided = ENDED.contains(&state.as_str()) || (state == "RUNNING" && all);
+            Ok(decided.then_some(state))
         })
+        .map_err(|error| error.context(self.last_failure()))?;
+        ensure!(state == "RUNNING", "job {} is {state}: {}", self.name, self.last_failure());
+        Ok(())
+    }
+
+    fn last_failure(&self) -> String {
+        let failures = http::get(&self.url, &format!("/jobs/{}/exceptions", self.id));
+        let failures = failures.unwrap_or_default();
+        let last = &failures["exceptionHistory"]["entries"][0]["stacktrace"];
+        last.as_str().unwrap_or("no failure is known").to_owned()
     }
 
     /// Waits until it is in `state`.
