@@ -165,6 +165,13 @@ fn key_groups_that_do_not_tile() {
         found(|operator| state(operator, 2).managed_keyed = Some(keyed(3, &[0; 4]))),
         [AnomalyKind::KeyGroupsOverlap { range: overlap }]
     );
+    let overlap = |start, count| AnomalyKind::KeyGroupsOverlap {
+        range: KeyGroupRange { start, count },
+    };
+    let around = |operator: &mut Operator| {
+        state(operator, 1).managed_keyed = Some(keyed(0, &[0; 10]));
+    };
+    assert_eq!(found(around), [overlap(4, 3), overlap(7, 3)]);
     let range = KeyGroupRange { start: 7, count: 4 };
     assert_eq!(
         found(|operator| state(operator, 0).managed_keyed = Some(keyed(7, &[0; 4]))),
