@@ -180,6 +180,17 @@ fn key_groups_that_do_not_tile() {
 }
 
 #[test]
+fn one_key_group_is_enough_to_see_that_another_is_missing() {
+    let one_each = |operator: &mut Operator| {
+        (operator.parallelism, operator.max_parallelism) = (2, 2);
+        operator.subtasks = vec![subtask(0, Some(keyed(0, &[0])))];
+    };
+    let range = KeyGroupRange { start: 1, count: 1 };
+    assert_eq!(found(one_each), [AnomalyKind::KeyGroupsMissing { range }]);
+    assert_eq!(range.to_string(), "key group 1");
+}
+
+#[test]
 fn key_groups_of_finished_subtasks_may_be_missing() {
     for position in 0..3 {
         assert_eq!(
