@@ -37,7 +37,7 @@ const OPERATION_BYTES_MAX: usize = 4 << 20;
 const SMALL_BYTES_MAX: usize = 2 << 20;
 /// How long `/jobmanager/config` is taken to be as it was read: it changes only with a new
 /// process, and the gate asks once a second.
-const CLUSTER_FRESH: Duration = Duration::from_secs(60);
+const CLUSTER_FRESH: Duration = Duration::from_mins(1);
 /// Most source vertices whose back-pressure is asked for, one request each.
 const SOURCES_MAX: usize = 8;
 
@@ -175,6 +175,13 @@ impl Client {
 }
 
 fn job_seen(job: wire::OverviewJob) -> Result<JobSeen, Fault> {
+    // Ids become parts of paths.
+    if !wire::is_id(&job.jid) {
+        return Err(
+            Fault::permanent("the platform lists a job whose id is none of Flink's")
+                .hint("does `url:` lead to Flink's REST API?"),
+        );
+    }
     Ok(JobSeen {
         id: JobId::new(job.jid),
         name: job.name,
@@ -239,7 +246,7 @@ fn reply(answer: &Answer, trigger_id: &str) -> Reply {
 }
 
 fn operation(answer: wire::Operation) -> Result<Operation, Fault> {
-    let result = answer.operation.unwrap_or_default();
+    let result = answer.result.unwrap_or_default();
     match (answer.status.id.as_str(), result) {
         ("IN_PROGRESS", _) => Ok(Operation::InProgress),
         (

@@ -71,7 +71,7 @@ impl Job {
     pub(super) fn sources(&self) -> impl Iterator<Item = &str> {
         let nodes = self.plan.iter().flat_map(|plan| &plan.nodes);
         nodes
-            .filter(|node| node.inputs.is_empty())
+            .filter(|node| node.inputs.is_empty() && is_id(&node.id))
             .map(|node| node.id.as_str())
     }
 }
@@ -109,7 +109,8 @@ pub(super) struct CheckpointConfig {
 #[serde(rename_all = "kebab-case")]
 pub(super) struct BackPressure {
     status: Option<String>,
-    #[serde(rename = "backpressureLevel", alias = "backpressure-level")]
+    /// Beside it stands the same under an older name, `backpressure-level`.
+    #[serde(rename = "backpressureLevel")]
     level: Option<String>,
     end_timestamp: Option<i64>,
 }
@@ -122,7 +123,8 @@ impl BackPressure {
             return None;
         }
         let age_ms = now_ms.saturating_sub(self.end_timestamp?);
-        (age_ms <= METRICS_FRESH_MS).then(|| self.level.as_deref() == Some("high"))
+        let level = self.level.as_deref()?;
+        (age_ms <= METRICS_FRESH_MS).then_some(level == "high")
     }
 }
 
@@ -190,8 +192,8 @@ pub(super) struct Triggered {
 #[derive(Deserialize)]
 pub(super) struct Operation {
     pub(super) status: OperationStatus,
-    #[serde(default)]
-    pub(super) operation: Option<OperationResult>,
+    #[serde(default, rename = "operation")]
+    pub(super) result: Option<OperationResult>,
 }
 
 #[derive(Deserialize)]
@@ -218,6 +220,12 @@ pub(super) struct FailureCause {
 #[derive(Deserialize)]
 pub(super) struct Errors {
     pub(super) errors: Vec<String>,
+}
+
+/// Whether a text can be the id of a job or a vertex: 32 hexadecimal digits
+/// (`AbstractID`).
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// A time that Flink gives in milliseconds.
@@ -274,7 +282,8 @@ mod tests {
     fn old_metrics_tell_nothing_of_back_pressure() {
         let seen = |level: &str, end: i64| {
             serde_json::from_value::<BackPressure>(serde_json::json!({
-                "status": "ok", "backpressureLevel": level, "end-timestamp": end, "subtasks": [],
+                "status": "ok", "backpressureLevel": level, "backpressure-level": level,
+                "end-timestamp": end, "subtasks": [],
             }))
             .expect("as Flink writes it")
             .is_high(100_000)
