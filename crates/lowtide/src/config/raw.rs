@@ -27,10 +27,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 
 /// The configuration of Lowtide: which applications get savepoints, where they run, and when.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a map with `platforms` and `applications`"
-)]
+#[serde(deny_unknown_fields)]
 #[schemars(
     title = "Lowtide configuration",
     example = serde_json::json!({
@@ -77,7 +74,7 @@ pub(super) struct File {
 
 /// The memory of Lowtide.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a map such as { sqlite: PATH }")]
+#[serde(deny_unknown_fields)]
 pub(super) struct Catalog {
     /// The file of an SQLite database, created where it is absent; on a local disk, not on a
     /// network file system. A relative path is taken from the directory of this configuration
@@ -89,10 +86,7 @@ pub(super) struct Catalog {
 
 /// One place where applications run, by its kind.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a map with the kind of the platform, such as { flink: { url: … } }"
-)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Platform {
     /// A Flink cluster, Flink 1.15 to 2.3, reached by the REST endpoint of its `JobManager`.
     pub flink: Flink,
@@ -100,7 +94,7 @@ pub(super) struct Platform {
 
 /// How to reach a Flink cluster.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a map with at least `url`")]
+#[serde(deny_unknown_fields)]
 pub(super) struct Flink {
     /// The REST endpoint, `http` or `https`; a path before `/jobs` is kept (`https://proxy/flink`).
     /// Credentials go to `auth`, never into the URL.
@@ -141,7 +135,7 @@ pub(super) struct Flink {
 
 /// How to sign in: one of `basic` and `bearer`.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a map with `basic` or `bearer`")]
+#[serde(deny_unknown_fields)]
 #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
 pub(super) struct Auth {
     /// A user name and a password.
@@ -157,7 +151,7 @@ pub(super) struct Auth {
 
 /// HTTP basic authentication.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a map with `user` and `password`")]
+#[serde(deny_unknown_fields)]
 pub(super) struct Basic {
     /// The user's name; no colon in it (RFC 7617).
     #[schemars(length(min = 1))]
@@ -185,7 +179,7 @@ impl fmt::Debug for SecretText {
 /// A client certificate and its key, as PEM files. Relative paths are taken from the directory of
 /// this configuration file.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a map with `cert` and `key`")]
+#[serde(deny_unknown_fields)]
 pub(super) struct ClientCert {
     /// The file of the certificate, with its chain.
     pub cert: Text,
@@ -195,7 +189,7 @@ pub(super) struct ClientCert {
 
 /// The format of a savepoint.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", expecting = "`canonical` or `native`")]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Format {
     /// Flink's own, independent of the state backend: it can be read by any other.
     Canonical,
@@ -212,13 +206,16 @@ pub(super) enum Listed {
     Map(Box<Application>),
 }
 
+/// What an entry of `applications` is, for errors.
+pub(super) const LISTED_EXPECTED: &str = "the name of an application, or a map with `name`";
+
 struct ListedVisitor;
 
 impl<'de> Visitor<'de> for ListedVisitor {
     type Value = Listed;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of an application, or a map with `name`")
+        f.write_str(LISTED_EXPECTED)
     }
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Listed, E> {
@@ -394,13 +391,13 @@ pub(super) struct Rules<'a> {
 
 with_rules! {
     /// What holds for every application that does not say otherwise.
-    #[serde(deny_unknown_fields, expecting = "a map of defaults for all applications")]
+    #[serde(deny_unknown_fields)]
     struct Defaults {}
 }
 
 with_rules! {
     /// An application, and where it differs from the defaults.
-    #[serde(deny_unknown_fields, expecting = "a map with at least `name`")]
+    #[serde(deny_unknown_fields)]
     struct Application {
         /// What you call it: letters, digits, `.`, `_` and `-`. It becomes a directory's name and
         /// decides what `H` draws.

@@ -61,7 +61,9 @@ fn mask_values(line: &str, at: usize, masked: &mut [u8]) {
         if is_structure(value) || is_reference(value) {
             continue;
         }
-        let end = start + scalar_length(value);
+        // Within braces a plain scalar ends at the next comma or brace.
+        let within_braces = line[..start].contains('{');
+        let end = start + scalar_length(value, within_braces);
         mask(masked, at + start, at + end);
     }
 }
@@ -84,7 +86,7 @@ fn is_reference(value: &str) -> bool {
 }
 
 /// How far a scalar reaches on its line; too far rather than not far enough.
-fn scalar_length(value: &str) -> usize {
+fn scalar_length(value: &str, within_braces: bool) -> usize {
     let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
     match quote {
         Some(quote) => {
@@ -93,13 +95,15 @@ fn scalar_length(value: &str) -> usize {
                 match c {
                     _ if escaped => escaped = false,
                     '\\' if quote == '"' => escaped = true,
+                    '\'' if quote == '\'' && value[at + 1..].starts_with('\'') => escaped = true,
                     _ if c == quote => return at + 1,
                     _ => {}
                 }
             }
             value.len()
         }
-        None => value.trim_end_matches(['}', ' ', ']']).len().max(1),
+        None if within_braces => value.find([',', '}']).unwrap_or(value.len()),
+        None => value.trim_end().len(),
     }
 }
 
@@ -150,7 +154,11 @@ fn mask_user_info(line: &str, at: usize, masked: &mut [u8]) {
         let end = authority
             .find(|c: char| c == '/' || c.is_whitespace())
             .unwrap_or(authority.len());
-        if let Some(user_info) = authority[..end].rfind('@') {
+        // The container of `abfs://container@account` is no secret.
+        let always = line[..scheme].ends_with("http") || line[..scheme].ends_with("https");
+        if let Some(user_info) = authority[..end].rfind('@')
+            && (always || authority[..user_info].contains(':'))
+        {
             mask(masked, at + start, at + start + user_info);
         }
     }
@@ -177,6 +185,8 @@ mod tests {
             "'bearer': 'it''s hunter2'",
             "auth: { basic: { user: a, password: hunter2 } }",
             "auth: { bearer: hunter2}",
+            "auth: { bearer: hunter2, other: 1 }",
+            "password: a, hunter2}",
             "auth: hunter2",
             "password: |\n  hunter2\n",
             "  bearer: >-\n    a\n\n    hunter2\nurl: x",
@@ -207,6 +217,7 @@ mod tests {
             "url: http://jobmanager:8081/a@b",
             "schedule: \"0 1 * * *\"",
             "paths: { \"file:/a\": /b }",
+            "target: abfs://container@account/a",
         ] {
             assert_eq!(shown(text), text);
         }

@@ -5,11 +5,12 @@
 
 use std::ops::Range;
 
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{Error, Location};
 
 use super::did_you_mean::did_you_mean;
 use super::problem::Problem;
-use super::raw::File;
+use super::raw::{File, LISTED_EXPECTED};
 
 /// The deepest nesting: the deepest key there is stands at depth 7.
 const DEPTH_MAX: usize = 16;
@@ -29,7 +30,8 @@ pub(super) fn parse(text: &str) -> Result<File, Problem> {
             max_events: 3 * NODES_MAX,
             max_aliases: ALIASES_MAX,
             max_anchors: ALIASES_MAX,
-            max_documents: 1,
+            // One more than allowed, so that the library says what is wrong rather than that there is too much.
+            max_documents: 2,
             // A fleet may well share one anchor; what it unfolds to is limited below.
             enforce_alias_anchor_ratio: false,
         },
@@ -51,24 +53,42 @@ pub(super) fn bytes_of(place: Location) -> Range<usize> {
     start..start + to_usize(span.byte_len()).unwrap_or(0)
 }
 
-/// Keys that the documentation names and this release lacks, and what to do about it.
-const LATER: [(&str, &str); 9] = [
-    ("quiet", "waiting for a quiet moment"),
-    ("keep", "deleting savepoints by rules; all are kept"),
-    ("promise", "watching over the age of savepoints"),
-    ("postgres", "a PostgreSQL catalog; `sqlite` is there"),
-    ("ververica", PLATFORM_KINDS),
-    ("kubernetes", PLATFORM_KINDS),
-    ("operator", PLATFORM_KINDS),
-    ("notify", "sending notices"),
-    ("read_every", "reading kept savepoints again"),
+/// The bytes of an error's place; the parser itself only tells line and column.
+fn found_at(text: &str, place: Location) -> Range<usize> {
+    if place.span().byte_offset().is_some() {
+        return bytes_of(place);
+    }
+    let count = |number: u64| usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+    let line_start: usize = text
+        .split_inclusive('\n')
+        .take(count(place.line()))
+        .map(str::len)
+        .sum();
+    let column: usize = text[line_start..]
+        .chars()
+        .take(count(place.column()))
+        .take_while(|c| *c != '\n')
+        .map(char::len_utf8)
+        .sum();
+    line_start + column..line_start + column
+}
+
+/// Keys that the documentation names and this release lacks, and how things are without.
+const LATER: [(&str, &str); 4] = [
+    ("quiet", "waiting for a quiet moment comes later"),
+    (
+        "keep",
+        "deleting savepoints by rules comes later; until then all are kept",
+    ),
+    ("promise", "watching over the age of savepoints comes later"),
+    (
+        "postgres",
+        "a catalog in PostgreSQL comes later; there is `sqlite`",
+    ),
 ];
 
-/// What stands for a platform kind in [`LATER`].
-const PLATFORM_KINDS: &str = "platforms of this kind; the kinds it has: `flink`";
-
 /// Keys and where they belong, for those who write them elsewhere.
-const HOMES: [(&[&str], &str); 5] = [
+const HOMES: [(&[&str], &str); 6] = [
     (
         &[
             "timezone",
@@ -93,10 +113,9 @@ const HOMES: [(&[&str], &str); 5] = [
         ],
         "under `flink:` of a platform",
     ),
+    (&["name", "job"], "to an application"),
     (
         &[
-            "name",
-            "job",
             "format",
             "target",
             "deadline",
@@ -109,16 +128,19 @@ const HOMES: [(&[&str], &str); 5] = [
             "schedule",
             "every",
         ],
-        "to an application or, but for `name` and `job`, to `defaults:`",
+        "to an application, or to all under `defaults:`",
     ),
 ];
+
+/// The keys of a platform, which are the kinds there are.
+const PLATFORM_KINDS: [&str; 1] = ["flink"];
 
 fn problem(text: &str, error: &Error) -> Problem {
     let error = error.without_snippet();
     if let Error::AliasError { error, .. } = error {
         return problem(text, error);
     }
-    let place = error.location().map_or(0..0, bytes_of);
+    let place = error.location().map_or(0..0, |place| found_at(text, place));
     match error {
         Error::SerdeUnknownField {
             field, expected, ..
@@ -149,11 +171,18 @@ fn problem(text: &str, error: &Error) -> Problem {
         }
         // What was found is left out: it may be a secret in the wrong place.
         Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => {
-            Problem::new(first_line(text, place), format!("expected {expected}"))
+            expected_thing(text, place, expected)
         }
-        Error::NullIntoString { .. } => {
-            Problem::new(place, "there is no value here").hint("write one, or remove the key")
-        }
+        Error::Unexpected { expected, .. } => expected_thing(text, place, expected),
+        Error::InvalidScalar { .. } => expected_thing(text, place, "a whole number"),
+        Error::NullIntoString { .. } => no_value(place),
+        Error::Budget { breach, .. } => too_much(place, breach),
+        Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => Problem::new(
+            place,
+            "the aliases (`*name`) unfold to more than Lowtide reads",
+        ),
         Error::Eof { .. } => Problem::new(place, "the file is empty")
             .hint("the smallest file has `platforms:` and `applications:`"),
         Error::MultipleDocuments { .. } => {
@@ -162,6 +191,39 @@ fn problem(text: &str, error: &Error) -> Problem {
         }
         other => Problem::new(first_line(text, place), plain_message(other)),
     }
+}
+
+fn no_value(place: Range<usize>) -> Problem {
+    Problem::new(place, "there is no value here").hint("write one, or remove the key")
+}
+
+/// Something else stands there; the library's words for shapes are those of its parser.
+fn expected_thing(text: &str, place: Range<usize>, expected: &str) -> Problem {
+    let expected = match expected {
+        "mapping start" => "a map, such as `key: value`",
+        "sequence start" => "a list, such as `[one, two]`",
+        "string scalar" | "scalar" => "a text",
+        other => other,
+    };
+    let place = first_line(text, place);
+    let found = text.get(place.clone()).unwrap_or_default();
+    if matches!(found, "" | ":" | "~" | "null") {
+        return no_value(place);
+    }
+    let problem = Problem::new(place, format!("expected {expected}"));
+    if expected == LISTED_EXPECTED && found.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return problem.hint("put a name that is also a number or a truth value into quotes");
+    }
+    problem
+}
+
+fn too_much(place: Range<usize>, breach: &BudgetBreach) -> Problem {
+    let what = match breach {
+        BudgetBreach::Depth { .. } => "is nested deeper",
+        BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. } => "has more aliases",
+        _ => "is larger, with its aliases unfolded,",
+    };
+    Problem::new(place, format!("the file {what} than Lowtide reads")).hint("is it the right file?")
 }
 
 /// The library's own words, without the place that is shown anyway.
@@ -177,11 +239,11 @@ fn plain_message(error: &Error) -> String {
 
 fn unknown_key(place: Range<usize>, key: &str, expected: &[&'static str]) -> Problem {
     if let Some((_, what)) = LATER.iter().find(|(later, _)| *later == key) {
-        return Problem::new(
-            place,
-            format!("`{key}` is not in this release of Lowtide: it does not have {what}"),
-        )
-        .hint("remove the key");
+        return Problem::new(place, format!("`{key}` is not in this release of Lowtide"))
+            .hint(format!("{what}; remove the key for now"));
+    }
+    if expected == PLATFORM_KINDS {
+        return unknown_kind(place, key);
     }
     let problem = Problem::new(place, format!("`{key}` is not a key that can stand here"));
     if let Some(meant) = did_you_mean(key, expected.iter().copied()) {
@@ -192,6 +254,20 @@ fn unknown_key(place: Range<usize>, key: &str, expected: &[&'static str]) -> Pro
         return problem.hint(format!("`{key}` belongs {home}"));
     }
     problem.hint(format!("the keys here are {}", listed(expected)))
+}
+
+fn unknown_kind(place: Range<usize>, kind: &str) -> Problem {
+    let later = ["ververica", "kubernetes", "operator"].contains(&kind);
+    let release = if later {
+        " in this release of Lowtide"
+    } else {
+        ""
+    };
+    Problem::new(
+        place,
+        format!("`{kind}` is not a kind of platform{release}"),
+    )
+    .hint(format!("the kinds there are: {}", listed(&PLATFORM_KINDS)))
 }
 
 fn listed(words: &[&str]) -> String {

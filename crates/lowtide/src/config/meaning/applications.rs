@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use lowtide_core::engine::Application;
-use lowtide_core::name::{AppKey, ApplicationName, Location, PlatformName};
+use lowtide_core::name::{AppKey, ApplicationName, Location, NameError, PlatformName};
 use lowtide_core::schedule::HashSeed;
 
 use super::super::APPLICATIONS_MAX;
@@ -146,10 +146,12 @@ impl Reader<'_> {
         match ApplicationName::new(name.value.as_str()) {
             Ok(name) => Some(name),
             Err(error) => {
-                self.refuse(
-                    Problem::new(name.span.clone(), error.to_string())
+                let problem = Problem::new(name.span.clone(), error.to_string());
+                self.refuse(match error {
+                    NameError::Empty => problem,
+                    NameError::Long(_) | NameError::Character(_) => problem
                         .hint("if the job is called that, write a `name` of your own and `job: …`"),
-                );
+                });
                 None
             }
         }

@@ -15,6 +15,7 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use lowtide_core::schedule::{TextError, parse_duration, parse_zone};
 
+use super::did_you_mean::did_you_mean;
 use super::problem::Problem;
 use super::raw::{File, Text};
 use super::{Config, Secrets, scalar};
@@ -33,6 +34,10 @@ pub(super) fn read(
         problems: Vec::new(),
     };
     reader.refuse_references(file);
+    if !reader.problems.is_empty() {
+        // What else would be said is about texts that were never meant as they stand.
+        return Err(reader.problems);
+    }
     let zone = file
         .timezone
         .as_ref()
@@ -89,7 +94,15 @@ impl Reader<'_> {
     }
 
     fn zone(&mut self, text: &Text) -> Option<TimeZone> {
-        self.taken(text, parse_zone(&text.value))
+        let read = parse_zone(&text.value).map_err(|error| {
+            let known = jiff::tz::db().available();
+            let known: Vec<String> = known.map(|name| name.to_string()).collect();
+            match did_you_mean(&text.value, known.iter().map(String::as_str)) {
+                Some(meant) => error.with_hint(format!("did you mean {meant}?")),
+                None => error,
+            }
+        });
+        self.taken(text, read)
     }
 
     fn duration(&mut self, text: &Text) -> Option<SignedDuration> {
