@@ -7,6 +7,7 @@ use secrecy::SecretString;
 fn secrets(source: &SecretSource) -> Result<SecretString, SecretError> {
     match source {
         SecretSource::Env(name) if name == "GOOD" => Ok(SecretString::from("hunter2")),
+        SecretSource::Env(name) if name == "BLANKS" => Ok(SecretString::from("hunter2 2")),
         SecretSource::Env(name) => Err(SecretError::NotSet(name.clone())),
         SecretSource::File(path) => Err(SecretError::Unreadable {
             path: path.clone(),
@@ -182,6 +183,7 @@ refused! {
     secret_without_name: platform("url: http://jm:8081\nauth: { bearer: \"${env:}\" }");
     secret_env_not_set: platform("url: http://jm:8081\nauth: { bearer: \"${env:ABSENT}\" }");
     secret_file_not_there: platform("url: http://jm:8081\nauth: { bearer: \"${file:/run/absent}\" }");
+    secret_token_with_blanks: platform("url: http://jm:8081\nauth: { bearer: \"${env:BLANKS}\" }");
     secret_elsewhere: platform("url: \"http://${env:HOST}:8081\"\nauth: { bearer: \"${env:GOOD}\" }");
     auth_both: platform("url: http://jm:8081\nauth: { basic: { user: me, password: \"${env:GOOD}\" }, bearer: \"${env:GOOD}\" }");
     auth_neither: platform("url: http://jm:8081\nauth: {}");

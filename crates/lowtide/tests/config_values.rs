@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use lowtide::config::{self, Auth, Config, ConfigError, Platform, SecretError, SecretSource};
+use lowtide::config::{self, Config, ConfigError, SecretError, SecretSource};
 use lowtide_core::engine::Application;
 use lowtide_core::name::PlatformName;
 use lowtide_core::savepoint::Format;
+use lowtide_world::flink::Auth;
+use lowtide_world::platform::PlatformSettings;
 use secrecy::{ExposeSecret, SecretString};
 
 fn secrets(source: &SecretSource) -> Result<SecretString, SecretError> {
@@ -91,7 +93,8 @@ fn an_application_hides_the_defaults() {
     assert_eq!(orders.concurrency, 2);
     let payments = &named(&config, "plain/payments").policy;
     let schedule = payments.schedule.as_ref().unwrap();
-    assert_eq!((schedule.text(), schedule.zone_name()), ("30m", "UTC"));
+    assert_eq!(schedule.text(), "30m");
+    assert_eq!(schedule.zone_name(), "UTC");
     assert_eq!(payments.job, "Payments v2");
     assert_eq!(payments.format, Format::Native);
     assert_eq!(payments.target.as_deref(), Some("s3://state/pay"));
@@ -109,7 +112,7 @@ fn an_application_hides_the_defaults() {
 fn platforms_are_read_with_their_secrets() {
     let config = read(FULL);
     let platform = |name: &str| {
-        let Platform::Flink(flink) = &config.platforms[&PlatformName::new(name).unwrap()];
+        let PlatformSettings::Flink(flink) = &config.platforms[&PlatformName::new(name).unwrap()];
         flink
     };
     let session = platform("session");
@@ -119,6 +122,19 @@ fn platforms_are_read_with_their_secrets() {
         Some(Path::new("/etc/lowtide/ca.pem"))
     );
     assert_eq!(session.timeout, Duration::from_secs(5));
+    assert_eq!(platform("plain").timeout, Duration::from_secs(30));
+    assert_eq!(
+        session.client_cert,
+        Some(("/etc/c.pem".into(), "/etc/c.key".into()))
+    );
+    let path = |from: &str, to: &str| (from.to_owned(), to.to_owned());
+    assert_eq!(
+        session.paths,
+        [
+            path("file:/opt", "/mnt/a"),
+            path("file:/opt/flink/state", "/mnt/b")
+        ]
+    );
     let Some(Auth::Basic { user, password }) = &session.auth else {
         panic!("{:?}", session.auth);
     };

@@ -115,9 +115,9 @@ pub(super) struct Flink {
     #[serde(default, deserialize_with = "present")]
     pub client_cert: Option<ClientCert>,
 
-    /// How long one request may take, from `1s` to `30s`. Default: `10s`.
+    /// How long one request may take, from `1s` to `30s`. Default: `30s`.
     #[serde(default, deserialize_with = "present")]
-    #[schemars(extend("default" = "10s"))]
+    #[schemars(extend("default" = "30s"))]
     pub timeout: Option<Text>,
 
     /// How many savepoints may be under way at once on this platform, from 1 to 1000; due slots
