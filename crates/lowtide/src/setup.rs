@@ -17,7 +17,6 @@ use crate::cli::Common;
 use crate::config::{self, Auth, Config, FlinkSettings, Platform};
 use crate::identity;
 use crate::names;
-use crate::progress::Progress;
 use crate::trouble::Trouble;
 use crate::wall_clock::WallClock;
 
@@ -79,7 +78,7 @@ impl Setup {
             .await
             .map_err(|wrong| Trouble::CatalogOpen {
                 path: self.catalog_path().display().to_string(),
-                hint: wrong.hint(),
+                hint: Some(wrong.hint().to_owned()),
                 source: Box::new(wrong),
             })
     }
@@ -109,14 +108,20 @@ impl Setup {
         &self,
         catalog: Catalog,
         hands: Hands,
-        progress: &'static Progress,
+        watch: impl Fn(&Run) + Send + Sync + 'static,
     ) -> Result<RealEngine, Trouble> {
         Ok(Engine {
             world: hands,
             catalog,
             clock: WallClock,
             me: identity::owner_id()?,
-            watch: Box::new(|run| progress.saw(run)),
+            watch: Box::new(watch),
         })
+    }
+}
+
+fn settings(platform: &Platform) -> PlatformSettings {
+    match platform {
+        Platform::Flink(flink) => PlatformSettings::Flink(flink_settings(flink)),
     }
 }
