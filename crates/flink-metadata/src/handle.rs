@@ -12,8 +12,8 @@ pub enum StreamHandle {
         /// The bytes.
         bytes: Vec<u8>,
     },
-    /// A file by its absolute URI (`FileStateHandle`, tag 2). Shared files of checkpoints, and everything where
-    /// entropy is injected into paths.
+    /// A file by its absolute URI (`FileStateHandle`, tag 2). Shared files of checkpoints, and
+    /// everything where entropy is injected into paths.
     File {
         /// Absolute URI, such as `s3://bucket/key` or `file:/a/b`.
         path: String,
@@ -27,7 +27,8 @@ pub enum StreamHandle {
         /// Length of the file in bytes. `None` if the file system could not tell (-1).
         size: Option<u64>,
     },
-    /// A stream with a directory of key groups around it (`KeyGroupsStateHandle` as a stream, tag 3). Old.
+    /// A stream with a directory of key groups around it (`KeyGroupsStateHandle` as a stream, tag
+    /// 3). Old.
     KeyGroups {
         /// The key groups.
         range: KeyGroupRange,
@@ -36,7 +37,8 @@ pub enum StreamHandle {
         /// The stream.
         stream: Box<StreamHandle>,
     },
-    /// A piece of a file that several subtasks share (`SegmentFileStateHandle`, tag 15). File merging, from 1.20.
+    /// A piece of a file that several subtasks share (`SegmentFileStateHandle`, tag 15). File
+    /// merging, from 1.20.
     Segment(Box<Segment>),
     /// No bytes at all (`EmptySegmentFileStateHandle`, tag 16). File merging, from 1.20.
     EmptySegment,
@@ -83,8 +85,8 @@ impl KeyGroupRange {
     }
 }
 
-/// List, union and broadcast state of one subtask (`OperatorStreamStateHandle`, tag 4; with file merging
-/// `FileMergingOperatorStreamStateHandle`, tag 17).
+/// List, union and broadcast state of one subtask (`OperatorStreamStateHandle`, tag 4; with file
+/// merging `FileMergingOperatorStreamStateHandle`, tag 17).
 #[derive(Debug, Clone, PartialEq)]
 pub struct OperatorStateHandle {
     /// The states in the stream, by name.
@@ -131,25 +133,29 @@ pub struct FileMerging {
 /// Keyed state of one subtask (`org.apache.flink.runtime.state.KeyedStateHandle`).
 #[derive(Debug, Clone, PartialEq)]
 pub enum KeyedStateHandle {
-    /// One stream with all key groups (tags 3, 7 and 12): canonical savepoints, and everything of the heap backend.
+    /// One stream with all key groups (tags 3, 7 and 12): canonical savepoints, and everything of
+    /// the heap backend.
     KeyGroups(KeyGroupsHandle),
-    /// Files of an LSM tree (tags 5 and 11): RocksDB and ForSt, incremental checkpoints and native savepoints.
+    /// Files of an LSM tree (tags 5 and 11): `RocksDB` and `ForSt`, incremental checkpoints and
+    /// native savepoints.
     Incremental(IncrementalHandle),
     /// A base and the changes since (tags 8 and 14): the changelog backend.
     Changelog(ChangelogHandle),
-    /// Changes alone (tags 9, 10 and 13). Flink writes them inside [`Changelog`](Self::Changelog) only.
+    /// Changes alone (tags 9, 10 and 13). Flink writes them inside [`Changelog`](Self::Changelog)
+    /// only.
     Delta(ChangelogDelta),
 }
 
-/// One stream with all key groups of a subtask (`KeyGroupsStateHandle`, `KeyGroupsSavepointStateHandle`).
+/// One stream with all key groups of a subtask (`KeyGroupsStateHandle`,
+/// `KeyGroupsSavepointStateHandle`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyGroupsHandle {
     /// Which of the three encodings.
     pub kind: KeyGroupsKind,
     /// The key groups.
     pub range: KeyGroupRange,
-    /// Where each key group begins in the stream, in bytes; not sorted. -1 is a key group without an offset, in raw
-    /// keyed state.
+    /// Where each key group begins in the stream, in bytes; not sorted. -1 is a key group without
+    /// an offset, in raw keyed state.
     pub offsets: Vec<i64>,
     /// The stream.
     pub stream: StreamHandle,
@@ -272,8 +278,8 @@ pub struct StateChange {
 pub struct ChangelogStream {
     /// Where the piece begins in the stream, in bytes before compression.
     pub offset: i64,
-    /// The stream. The size it records is not the length of the file: Flink does not count the flag byte it writes
-    /// in front, and counts before compression.
+    /// The stream. The size it records is not the length of the file: Flink does not count the flag
+    /// byte it writes in front, and counts before compression.
     pub stream: StreamHandle,
 }
 

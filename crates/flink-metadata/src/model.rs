@@ -4,7 +4,8 @@ use crate::handle::{ChannelState, KeyedStateHandle, OperatorStateHandle, StreamH
 use crate::operator_id::OperatorId;
 use crate::properties::Properties;
 
-/// The content of a `_metadata` file (`org.apache.flink.runtime.checkpoint.metadata.CheckpointMetadata`).
+/// The content of a `_metadata` file
+/// (`org.apache.flink.runtime.checkpoint.metadata.CheckpointMetadata`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata {
     /// Version of the format: 2 to 6.
@@ -46,7 +47,8 @@ pub struct Operator {
     pub max_parallelism: u32,
     /// State of the operator's coordinator on the `JobManager`, such as a source's enumerator.
     pub coordinator: Option<StreamHandle>,
-    /// Every subtask had reached the end of its input (`FullyFinishedOperatorState`). There are no subtasks then.
+    /// Every subtask had reached the end of its input (`FullyFinishedOperatorState`). There are no
+    /// subtasks then.
     pub fully_finished: bool,
     /// The subtasks that sent state. Those without any may be missing.
     pub subtasks: Vec<Subtask>,
@@ -57,7 +59,8 @@ pub struct Operator {
 pub struct Subtask {
     /// Number of the subtask, from 0.
     pub index: u32,
-    /// Its state. `None` if the subtask had reached the end of its input (`FinishedOperatorSubtaskState`).
+    /// Its state. `None` if the subtask had reached the end of its input
+    /// (`FinishedOperatorSubtaskState`).
     pub state: Option<Box<SubtaskState>>,
 }
 

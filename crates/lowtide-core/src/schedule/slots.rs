@@ -150,10 +150,6 @@ impl<'a> Walk<'a> {
                 }
                 if let Some(slot) = first_in_stretch(cron, *stretch, *from, until) {
                     *from = slot.checked_add(MINUTE).ok()?;
-                    if stretch.end.is_some_and(|end| *from >= end) {
-                        *from = stretch.end?;
-                        *stretch = Stretch::at(zone, *from);
-                    }
                     return Some(slot);
                 }
                 *from = stretch.end?;
