@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use lowtide_catalog::Catalog;
 use lowtide_core::engine::{Application, Engine};
 use lowtide_core::name::{AppKey, PlatformName};
-use lowtide_core::policy::Policy;
+use lowtide_core::policy::{CONCURRENCY, Policy};
 use lowtide_core::run::Run;
+use lowtide_core::schedule::Never;
 use lowtide_world::platform::PlatformSettings;
 use lowtide_world::{Hands, flink};
-use secrecy::ExposeSecret;
 
 use crate::cli::Common;
 use crate::config::{self, Auth, Config, FlinkSettings, Platform};
@@ -92,15 +94,54 @@ impl Setup {
             .filter(|(name, _)| platforms.contains(name))
             .map(|(name, platform)| (name.clone(), settings(platform)))
             .collect();
-        Hands::new(settings).map_err(Trouble::Platforms)
+        Hands::new(settings).map_err(|wrong| Trouble::Platforms(Box::new(wrong)))
     }
 
-    /// The rules for a run: those of its application; those of its platform's defaults, without
-    /// a further attempt, if the application is no longer configured. `None` if its platform is
-    /// not configured either: then the run concerns others.
-    pub fn policy(&self, key: &AppKey) -> Option<Policy> {
-        self.application(key)
-            .map(|application| application.policy.clone())
+    /// Opens the catalog if there is one: who only reads makes none.
+    pub async fn catalog_if_there(&self) -> Result<Option<Catalog>, Trouble> {
+        if self.catalog_path().exists() {
+            self.catalog().await.map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The application that is meant, configured or only remembered: `latest`, `list` and `show`
+    /// still answer for what is no longer listed. What is configured goes first, so that an
+    /// application that moved to another platform keeps its short name.
+    pub async fn known(&self, typed: &str, catalog: Option<&Catalog>) -> Result<AppKey, Trouble> {
+        match names::find(typed, self.keys()) {
+            Ok(key) => return Ok(key.clone()),
+            Err(wrong @ Trouble::AmbiguousName { .. }) => return Err(wrong),
+            Err(_) => {}
+        }
+        let remembered = match catalog {
+            Some(catalog) => catalog
+                .applications()
+                .await
+                .map_err(Trouble::catalog("read the applications"))?,
+            None => Vec::new(),
+        };
+        let all: BTreeSet<&AppKey> = self.keys().chain(&remembered).collect();
+        names::find(typed, all.iter().copied()).cloned()
+    }
+
+    /// The rules for an open run that nobody walks: those of its application. One whose
+    /// application is no longer configured is only brought to its end: what was sent is followed
+    /// with no further attempt, what was not is ended after its deadline. `None` if there is
+    /// nothing to do for it, or its platform is not configured either: then it concerns others.
+    pub fn policy(&self, run: &Run, now: Timestamp) -> Option<Policy> {
+        let key = &run.application;
+        if let Some(application) = self.application(key) {
+            return Some(application.policy.clone());
+        }
+        let sent = run.attempt().is_some_and(|attempt| attempt.sent_at.is_some());
+        let is_ours = self.config.platforms.contains_key(&key.platform);
+        if is_ours && (sent || now >= run.trigger_deadline) {
+            closing_policy(run)
+        } else {
+            None
+        }
     }
 
     /// The engine over an open catalog.
@@ -120,8 +161,48 @@ impl Setup {
     }
 }
 
+fn closing_policy(run: &Run) -> Option<Policy> {
+    Some(Policy {
+        job: run.application.application.to_string(),
+        schedule: None,
+        never: Never::new(Vec::new(), TimeZone::UTC).ok()?,
+        format: run.attempt().map(|attempt| attempt.format).unwrap_or_default(),
+        target: None,
+        deadline: SignedDuration::ZERO,
+        attempts: 0,
+        patience: SignedDuration::ZERO,
+        absent_for: SignedDuration::ZERO,
+        catch_up: SignedDuration::ZERO,
+        concurrency: CONCURRENCY,
+    })
+}
+
 fn settings(platform: &Platform) -> PlatformSettings {
     match platform {
         Platform::Flink(flink) => PlatformSettings::Flink(flink_settings(flink)),
+    }
+}
+
+fn flink_settings(flink: &FlinkSettings) -> flink::Settings {
+    flink::Settings {
+        url: flink.url.clone(),
+        auth: flink.auth.as_ref().map(|auth| match auth {
+            Auth::Basic { user, password } => flink::Auth::Basic {
+                user: user.clone(),
+                password: password.clone(),
+            },
+            Auth::Bearer(token) => flink::Auth::Bearer(token.clone()),
+        }),
+        ca: flink.ca.clone(),
+        client_cert: flink
+            .client_cert
+            .as_ref()
+            .map(|files| (files.cert.clone(), files.key.clone())),
+        timeout: flink.timeout,
+        paths: flink
+            .paths
+            .iter()
+            .map(|(from, to)| (from.to_string(), to.display().to_string()))
+            .collect(),
     }
 }

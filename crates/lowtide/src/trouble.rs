@@ -10,11 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 use lowtide_core::fault::Fault;
 use lowtide_core::name::{AppKey, Location};
 use lowtide_core::ports::CatalogError;
+use lowtide_world::SettingsError;
 
 use crate::config::ConfigError;
 use crate::exit::Exit;
 use crate::human;
-use crate::style;
+use crate::style::{self, BAD};
 
 /// Most names listed in a hint: with more, `lowtide check` is the better place to look.
 const NAMES_LISTED_MAX: usize = 8;
@@ -24,8 +25,8 @@ const NAMES_LISTED_MAX: usize = 8;
 #[cfg_attr(test, derive(strum::VariantNames, strum::IntoStaticStr))]
 pub enum Trouble {
     /// The configuration cannot be found, read or understood. It renders itself, with carets.
-    #[error("{0}")]
-    Config(#[source] ConfigError),
+    #[error(transparent)]
+    Config(ConfigError),
     /// A name that means no known application.
     #[error("no application is named `{name}`")]
     UnknownName {
@@ -123,7 +124,7 @@ pub enum Trouble {
     },
     /// A platform's client cannot be set up: a certificate that cannot be read, for instance.
     #[error("cannot set up the platforms")]
-    Platforms(#[source] Fault),
+    Platforms(#[source] Box<SettingsError>),
     /// A task of this process panicked.
     #[error("the walk of `{application}` ended by a defect of Lowtide")]
     Defect {
@@ -224,9 +225,9 @@ impl Trouble {
                 some => format!("did you mean {}?", alternatives(some)),
             }],
             Self::NoRuns { application } => vec![format!("take one: lowtide take {application}")],
-            Self::Unreadable { source, .. } | Self::Platforms(source) => {
-                source.hint.clone().into_iter().collect()
-            }
+            Self::Unreadable { source, .. } => source.hint.clone().into_iter().collect(),
+            Self::Platforms(source) => vec![source.hint()],
+            Self::Config(wrong) => wrong.hints(),
             Self::CatalogOpen { hint, .. } => hint.clone().into_iter().collect(),
             Self::Catalog { .. } => vec![
                 "nothing is lost: what was committed is in the catalog, and the next `run`, `take` or `serve` goes on from there"
@@ -236,10 +237,7 @@ impl Trouble {
                 "the run is in the catalog as it stood: the next `run`, `take` or `serve` goes on from there"
                     .to_owned(),
             ],
-            Self::Config(_)
-            | Self::Randomness { .. }
-            | Self::Start { .. }
-            | Self::Write { .. } => Vec::new(),
+            Self::Randomness { .. } | Self::Start { .. } | Self::Write { .. } => Vec::new(),
         }
     }
 }
@@ -265,14 +263,15 @@ fn alternatives(names: &[String]) -> String {
 }
 
 /// The whole chain once, then the hints; with colours as escape sequences, which the stream
-/// strips where they do not belong.
-pub fn render(trouble: &Trouble) -> String {
-    if let Trouble::Config(wrong) = trouble {
-        return wrong.render();
-    }
-    let (red, bold) = (style::BAD, style::STRONG);
+/// strips where they do not belong. `color` is for the carets of the configuration.
+pub fn render(trouble: &Trouble, color: bool) -> String {
     // Writing to a String cannot fail.
-    let mut text = format!("{red}error{red:#}{bold}:{bold:#} {trouble}\n");
+    let mut text = match trouble {
+        Trouble::Config(wrong) if !wrong.problems().is_empty() => {
+            format!("{}\n", wrong.render(color))
+        }
+        _ => format!("{BAD}error{BAD:#}: {trouble}\n"),
+    };
     let mut cause = trouble.source();
     while let Some(source) = cause {
         let _ = writeln!(text, "  because: {source}");

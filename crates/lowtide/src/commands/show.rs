@@ -14,7 +14,6 @@ use super::list;
 use crate::cli::{Common, Show};
 use crate::exit::Exit;
 use crate::human;
-use crate::names;
 use crate::printer::Printer;
 use crate::setup::Setup;
 use crate::shape::{self, Told};

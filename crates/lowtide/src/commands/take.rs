@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use lowtide_core::engine::Application;
-use lowtide_core::name::RunId;
+use lowtide_core::name::{PlatformName, RunId};
 use lowtide_core::policy::Policy;
-use lowtide_core::ports::{Catalog, Claim, Clock};
+use lowtide_core::ports::{Catalog as _, Claim, Clock};
 use lowtide_core::run::{Origin, Run};
 
 use super::results;
@@ -107,10 +107,16 @@ async fn fill(
         source,
     })?;
     let progress = Arc::new(Progress::for_people(printer));
-    let engine = Arc::new(open(setup, &wanted, Arc::clone(&progress)).await?);
-    let mut jobs = walking::take_over_lapsed(&engine, |run| setup.policy(&run.application))
-        .await
-        .map_err(Trouble::catalog("take over what was left behind"))?;
+    let (engine, platforms) = open(setup, &wanted, Arc::clone(&progress)).await?;
+    let engine = Arc::new(engine);
+    let mut jobs = walking::take_over_lapsed(&engine, |run| {
+        // A run that came up meanwhile may be on a platform that there is no client for.
+        platforms
+            .contains(&run.application.platform)
+            .then(|| setup.policy(run, WallClock.now()))?
+    })
+    .await
+    .map_err(Trouble::catalog("take over what was left behind"))?;
     let mut asked: Vec<RunId> = Vec::with_capacity(wanted.len());
     for application in wanted {
         let run = row(&application)?;
@@ -137,7 +143,7 @@ async fn open(
     setup: &Setup,
     wanted: &[Application],
     progress: Arc<Progress>,
-) -> Result<RealEngine, Trouble> {
+) -> Result<(RealEngine, BTreeSet<PlatformName>), Trouble> {
     let catalog = setup.catalog().await?;
     let open = catalog
         .open_runs()
@@ -149,7 +155,8 @@ async fn open(
         .chain(open.iter().map(|run| &run.application.platform))
         .collect();
     let hands = setup.hands(&platforms)?;
-    setup.engine(catalog, hands, move |run| progress.saw(run))
+    let engine = setup.engine(catalog, hands, move |run| progress.saw(run))?;
+    Ok((engine, platforms.into_iter().cloned().collect()))
 }
 
 async fn claim(engine: &RealEngine, run: Run, policy: Policy) -> Result<Job, Trouble> {
