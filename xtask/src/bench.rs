@@ -48,8 +48,9 @@ printf %s "$reply" | jq -r .operation.location
 /// Runs all measurements. Says whether the promised bound on status requests held.
 pub fn run(ten_minutes: bool) -> Result<bool> {
     testbench::java::bin()?;
-    testbench::debian::ensure("curl")?;
-    testbench::debian::ensure("jq")?;
+    for program in ["curl", "jq"] {
+        testbench::java::debian_program(program)?;
+    }
     let lowtide = cargo::lowtide("release")?;
     let cluster = Cluster::builder(Release::V2_3)
         .checkpoint_timeout(Duration::from_secs(3_600))
@@ -166,7 +167,7 @@ impl Bench {
 
     fn status_requests(&self, ten_minutes: bool) -> Result<bool> {
         let proxy = Proxy::start(self.cluster.url())?;
-        let config = self.configuration("requests", &proxy.url(), "", 1)?;
+        let config = self.configuration("requests", proxy.url(), "", 1)?;
         say("\nrequests of `lowtide take`, by how long the savepoint takes (a new application: no history)");
         say(&format!("{:>10} {:>8} {:>8} {:>12}", "savepoint", "status", "all", "late by"));
         let mut held = true;
@@ -174,11 +175,10 @@ impl Bench {
             // Without history Lowtide cannot know how long it takes: the harder case.
             fs::remove_file(self.folder.path().join("requests.db")).ok();
             self.job.control.slow(Duration::from_secs(seconds))?;
-            let before = proxy.requests().len();
+            proxy.forget();
             let (wall, location) = self.lowtide_take(&config)?;
-            let requests = proxy.requests().split_off(before);
-            let status = requests.iter().filter(|request| request.method == "GET" && request.path.contains("/savepoints/"));
-            let status = status.count();
+            let all = proxy.requests();
+            let status = all.iter().filter(|it| it.method == "GET" && it.path.contains("/savepoints/")).count();
             held &= status <= STATUS_REQUESTS_MAX;
             let late = wall.as_secs_f64() - self.end_to_end_ms(&location)? / 1_000.0;
             say(&format!("{seconds:8} s {status:8} {:8} {late:10.2} s", requests.len()));
