@@ -93,6 +93,18 @@ fn install() -> Result<PathBuf> {
     }
 }
 
+/// Installs the Debian package of a program that is not on the PATH.
+///
+/// # Errors
+/// As [`debian`].
+pub fn debian_program(name: &str) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| folder.join(name).is_file()) {
+        return Ok(());
+    }
+    debian(name, name)
+}
+
 /// Installs a Debian package, if we are root.
 ///
 /// # Errors
