@@ -1,3 +1,72 @@
-//! Entry point.
+//! What people type: `cargo xtask demo | test | soak | bench | sim | gen`.
+//!
+//! Each command installs what it needs, says what it does, and works offline the second time.
 
-fn main() {}
+mod cargo;
+mod demo;
+mod gen_files;
+mod sim;
+mod stage;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Lowtide's development commands
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the main job: a real Flink, three applications, savepoints on schedule
+    Demo {
+        /// Take one savepoint of each application, print them, and end
+        #[arg(long)]
+        once: bool,
+    },
+    /// Run every test, as CI does
+    Test,
+    /// Run the same tests in larger counts
+    Soak,
+    /// Walk many seeds of the simulator
+    Sim {
+        /// How many seeds
+        #[arg(long, default_value_t = 300)]
+        seeds: u64,
+        /// The first seed
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+        /// Print the story of this one seed instead
+        #[arg(long)]
+        replay: Option<u64>,
+    },
+    /// Write the generated files: JSON Schema, man pages, completions
+    Gen,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Demo { once } => demo::run(once),
+        Command::Test => test::run(),
+        Command::Soak => test::soak(),
+        Command::Sim {
+            seeds,
+            first,
+            replay,
+        } => sim::run(first, seeds, replay),
+        Command::Gen => gen_files::run(),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            stage::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Metadata that can be read and yet contradicts itself.
 //!
-//! Only rules that every real snapshot follows are here, so that an anomaly is worth a person's time. Whether the
-//! files exist is for the caller; see [`Metadata::files`].
+//! Only rules that every real snapshot follows are here, so that an anomaly is worth a person's
+//! time. Whether the files exist is for the caller; see [`Metadata::files`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,7 +10,8 @@ use crate::handle::{KeyGroupRange, KeyedStateHandle, OperatorStateHandle, Stream
 use crate::model::{Metadata, Operator, Subtask};
 use crate::operator_id::OperatorId;
 
-/// The largest possible maximum parallelism (`KeyGroupRangeAssignment.UPPER_BOUND_MAX_PARALLELISM`).
+/// The largest possible maximum parallelism
+/// (`KeyGroupRangeAssignment.UPPER_BOUND_MAX_PARALLELISM`).
 pub const MAX_PARALLELISM_LIMIT: u32 = 1 << 15;
 
 /// Something in the metadata that contradicts itself.
@@ -64,11 +65,11 @@ pub enum AnomalyKind {
         /// The key groups that are there twice.
         range: KeyGroupRange,
     },
-    /// Key groups are in the managed keyed state of no subtask, though other key groups of the operator are in some,
-    /// and they do not belong to a finished subtask.
+    /// Key groups are in the managed keyed state of no subtask, though other key groups of the
+    /// operator are in some, and they do not belong to a finished subtask.
     ///
-    /// Usually a subtask is missing. It may be harmless: a subtask on the heap backend that registers its states
-    /// only with the first record, and never got one, has none.
+    /// Usually a subtask is missing. It may be harmless: a subtask on the heap backend that
+    /// registers its states only with the first record, and never got one, has none.
     KeyGroupsMissing {
         /// The key groups that are missing.
         range: KeyGroupRange,
@@ -249,7 +250,8 @@ fn managed_range(subtask: &Subtask) -> Option<(u32, KeyGroupRange)> {
     Some((subtask.index, handle.range())).filter(|(_, range)| range.count > 0)
 }
 
-/// The key groups that Flink gives a subtask (`KeyGroupRangeAssignment.computeKeyGroupRangeForOperatorIndex`).
+/// The key groups that Flink gives a subtask
+/// (`KeyGroupRangeAssignment.computeKeyGroupRangeForOperatorIndex`).
 fn assigned(operator: &Operator, subtask: u32) -> Option<Span> {
     let (all, parallelism) = (
         u64::from(operator.max_parallelism),
@@ -353,12 +355,14 @@ impl OffsetCheck<'_> {
                     .iter()
                     .for_each(|handle| self.keyed(handle, least));
             }
-            // Files of an LSM tree have no offsets, and those of changes do not count bytes of the file.
+            // Files of an LSM tree have no offsets, and those of changes do not count bytes of the
+            // file.
             KeyedStateHandle::Incremental(_) | KeyedStateHandle::Delta(_) => {}
         }
     }
 
-    /// Reports the first offset outside the stream. Its very end is inside: an item may have no bytes.
+    /// Reports the first offset outside the stream. Its very end is inside: an item may have no
+    /// bytes.
     fn offsets(&mut self, offsets: &[i64], stream: &StreamHandle, least: i64) {
         let Some(size) = stream.length() else { return };
         let is_inside = |offset: &&i64| {

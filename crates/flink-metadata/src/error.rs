@@ -35,13 +35,17 @@ pub enum ParseErrorKind {
         found: u32,
     },
     /// A version that this crate does not read. Nothing after the version number was looked at.
-    #[error("unsupported version {version} of the metadata format: {}", explain_version(*version))]
+    #[error(
+        "unsupported version {version} of the metadata format, {}; \
+         versions 2 (Flink 1.3) to 6 (Flink 2.1 to 2.3) are supported",
+        explain_version(*version)
+    )]
     UnsupportedVersion {
         /// The version number in the file.
         version: i32,
     },
     /// The file ends inside a value.
-    #[error("the file ends here: {needed} more bytes needed, {left} left")]
+    #[error("the file ends too soon: {needed} bytes needed, {left} left")]
     Truncated {
         /// How many bytes the value needs.
         needed: usize,
@@ -49,7 +53,7 @@ pub enum ParseErrorKind {
         left: usize,
     },
     /// Bytes follow where the file must end.
-    #[error("{count} bytes follow the end of the metadata")]
+    #[error("bytes after the end of the metadata: {count}")]
     TrailingBytes {
         /// How many bytes follow.
         count: usize,
@@ -62,8 +66,8 @@ pub enum ParseErrorKind {
         /// The number in the file.
         found: i64,
     },
-    /// A count of items or bytes that cannot fit into what is left of the file. Refused before anything is
-    /// allocated.
+    /// A count of items or bytes that cannot fit into what is left of the file. Refused before
+    /// anything is allocated.
     #[error("{count} {what} cannot fit into the {left} bytes that are left")]
     CountTooLarge {
         /// What is counted.
@@ -114,15 +118,9 @@ pub enum ParseErrorKind {
 
 fn explain_version(version: i32) -> &'static str {
     match version {
-        1 => {
-            "it was written by Flink 1.1 or 1.2, and Flink itself reads it no longer; versions 2 (Flink 1.3) to 6 (Flink 2.1 to 2.3) are supported"
-        }
-        7.. => {
-            "it is newer than Flink 2.3; versions 2 (Flink 1.3) to 6 (Flink 2.1 to 2.3) are supported"
-        }
-        _ => {
-            "no release of Flink wrote it; versions 2 (Flink 1.3) to 6 (Flink 2.1 to 2.3) are supported"
-        }
+        1 => "written by Flink 1.1 or 1.2, which Flink itself reads no longer",
+        7.. => "which is newer than Flink 2.3",
+        _ => "which no release of Flink wrote",
     }
 }
 

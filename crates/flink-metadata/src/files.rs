@@ -1,8 +1,9 @@
 //! The files that a snapshot consists of besides its `_metadata`, and how large each must be.
 //!
-//! The rules come from comparing real snapshots with their directories: for ordinary files the recorded size is
-//! exactly the file's; a segment needs the file to reach its end; and of a changelog only the existence can be
-//! checked, because Flink counts its bytes before compression and without a flag byte.
+//! The rules come from comparing real snapshots with their directories: for ordinary files the
+//! recorded size is exactly the file's; a segment needs the file to reach its end; and of a
+//! changelog only the existence can be checked, because Flink counts its bytes before compression
+//! and without a flag byte.
 
 use crate::handle::{ChangelogDelta, ChannelState, KeyedStateHandle, StreamHandle};
 use crate::model::{Metadata, Operator, SubtaskState};
@@ -61,8 +62,9 @@ impl SizeRule {
 impl Metadata {
     /// Every reference to a file, in the order of the metadata.
     ///
-    /// A file comes as often as it is referred to: subtasks share segments and channel state. State that lies in the
-    /// metadata itself gives none, so a small job's savepoint may have no files at all.
+    /// A file comes as often as it is referred to: subtasks share segments and channel state. State
+    /// that lies in the metadata itself gives none, so a small job's savepoint may have no files at
+    /// all.
     ///
     /// A relative path is data, not something to trust: it may hold `..`.
     pub fn files(&self) -> impl Iterator<Item = FileRef<'_>> {
@@ -124,11 +126,12 @@ impl<'a> Collector<'a> {
                 }
             }
             KeyedStateHandle::Changelog(handle) => {
-                handle
-                    .materialized
-                    .iter()
-                    .for_each(|handle| self.keyed(handle));
-                handle.delta.iter().for_each(|delta| self.delta(delta));
+                for base in &handle.materialized {
+                    self.keyed(base);
+                }
+                for delta in &handle.delta {
+                    self.delta(delta);
+                }
             }
             KeyedStateHandle::Delta(delta) => self.delta(delta),
         }
@@ -139,7 +142,9 @@ impl<'a> Collector<'a> {
             return;
         };
         let first = self.files.len();
-        streams.iter().for_each(|piece| self.stream(&piece.stream));
+        for piece in streams {
+            self.stream(&piece.stream);
+        }
         for file in &mut self.files[first..] {
             file.size = SizeRule::Exists;
         }

@@ -3,7 +3,7 @@
 //! Numbers in names such as *tag 12* are the type bytes of Flink's `MetadataV2V3SerializerBase`.
 
 /// Where bytes are (`org.apache.flink.runtime.state.StreamStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamHandle {
     /// In the metadata itself (`ByteStreamStateHandle`, tag 1).
     Inline {
@@ -12,8 +12,8 @@ pub enum StreamHandle {
         /// The bytes.
         bytes: Vec<u8>,
     },
-    /// A file by its absolute URI (`FileStateHandle`, tag 2). Shared files of checkpoints, and everything where
-    /// entropy is injected into paths.
+    /// A file by its absolute URI (`FileStateHandle`, tag 2). Shared files of checkpoints, and
+    /// everything where entropy is injected into paths.
     File {
         /// Absolute URI, such as `s3://bucket/key` or `file:/a/b`.
         path: String,
@@ -27,7 +27,8 @@ pub enum StreamHandle {
         /// Length of the file in bytes. `None` if the file system could not tell (-1).
         size: Option<u64>,
     },
-    /// A stream with a directory of key groups around it (`KeyGroupsStateHandle` as a stream, tag 3). Old.
+    /// A stream with a directory of key groups around it (`KeyGroupsStateHandle` as a stream, tag
+    /// 3). Old.
     KeyGroups {
         /// The key groups.
         range: KeyGroupRange,
@@ -36,14 +37,15 @@ pub enum StreamHandle {
         /// The stream.
         stream: Box<StreamHandle>,
     },
-    /// A piece of a file that several subtasks share (`SegmentFileStateHandle`, tag 15). File merging, from 1.20.
+    /// A piece of a file that several subtasks share (`SegmentFileStateHandle`, tag 15). File
+    /// merging, from 1.20.
     Segment(Box<Segment>),
     /// No bytes at all (`EmptySegmentFileStateHandle`, tag 16). File merging, from 1.20.
     EmptySegment,
 }
 
 /// A piece of a merged file (`SegmentFileStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
     /// Where the piece begins in the file, in bytes.
     pub start: u64,
@@ -83,9 +85,9 @@ impl KeyGroupRange {
     }
 }
 
-/// List, union and broadcast state of one subtask (`OperatorStreamStateHandle`, tag 4; with file merging
-/// `FileMergingOperatorStreamStateHandle`, tag 17).
-#[derive(Debug, Clone, PartialEq)]
+/// List, union and broadcast state of one subtask (`OperatorStreamStateHandle`, tag 4; with file
+/// merging `FileMergingOperatorStreamStateHandle`, tag 17).
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorStateHandle {
     /// The states in the stream, by name.
     pub states: Vec<OperatorState>,
@@ -96,7 +98,7 @@ pub struct OperatorStateHandle {
 }
 
 /// One named operator state (`OperatorStateHandle.StateMetaInfo`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorState {
     /// Name, as the program or the operator registered it.
     pub name: String,
@@ -118,7 +120,7 @@ pub enum Redistribution {
 }
 
 /// Directories of merged files (`FileMergingOperatorStreamStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileMerging {
     /// Directory of files of the `TaskManager`.
     pub task_owned_dir: String,
@@ -129,34 +131,38 @@ pub struct FileMerging {
 }
 
 /// Keyed state of one subtask (`org.apache.flink.runtime.state.KeyedStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyedStateHandle {
-    /// One stream with all key groups (tags 3, 7 and 12): canonical savepoints, and everything of the heap backend.
+    /// One stream with all key groups (tags 3, 7 and 12): canonical savepoints, and everything of
+    /// the heap backend.
     KeyGroups(KeyGroupsHandle),
-    /// Files of an LSM tree (tags 5 and 11): RocksDB and ForSt, incremental checkpoints and native savepoints.
+    /// Files of an LSM tree (tags 5 and 11): `RocksDB` and `ForSt`, incremental checkpoints and
+    /// native savepoints.
     Incremental(IncrementalHandle),
     /// A base and the changes since (tags 8 and 14): the changelog backend.
     Changelog(ChangelogHandle),
-    /// Changes alone (tags 9, 10 and 13). Flink writes them inside [`Changelog`](Self::Changelog) only.
+    /// Changes alone (tags 9, 10 and 13). Flink writes them inside [`Changelog`](Self::Changelog)
+    /// only.
     Delta(ChangelogDelta),
 }
 
-/// One stream with all key groups of a subtask (`KeyGroupsStateHandle`, `KeyGroupsSavepointStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+/// One stream with all key groups of a subtask (`KeyGroupsStateHandle`,
+/// `KeyGroupsSavepointStateHandle`).
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyGroupsHandle {
     /// Which of the three encodings.
     pub kind: KeyGroupsKind,
     /// The key groups.
     pub range: KeyGroupRange,
-    /// Where each key group begins in the stream, in bytes; not sorted. -1 is a key group without an offset, in raw
-    /// keyed state.
+    /// Where each key group begins in the stream, in bytes; not sorted. -1 is a key group without
+    /// an offset, in raw keyed state.
     pub offsets: Vec<i64>,
     /// The stream.
     pub stream: StreamHandle,
 }
 
 /// The encodings of [`KeyGroupsHandle`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyGroupsKind {
     /// Up to Flink 1.14 (tag 3).
     V1,
@@ -170,7 +176,7 @@ pub enum KeyGroupsKind {
 }
 
 /// Files of an LSM tree (`IncrementalRemoteKeyedStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncrementalHandle {
     /// The checkpoint that wrote it.
     pub checkpoint_id: i64,
@@ -189,7 +195,7 @@ pub struct IncrementalHandle {
 }
 
 /// What Flink 1.15 added to [`IncrementalHandle`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncrementalDetails {
     /// Bytes that this checkpoint itself wrote. `None` if unknown (-1).
     pub checkpointed_bytes: Option<u64>,
@@ -198,7 +204,7 @@ pub struct IncrementalDetails {
 }
 
 /// One file of an LSM tree (`IncrementalKeyedStateHandle.HandleAndLocalPath`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendFile {
     /// Its name in the state backend's local directory, such as `000012.sst`.
     pub local_path: String,
@@ -207,7 +213,7 @@ pub struct BackendFile {
 }
 
 /// A base and the changes since (`ChangelogStateBackendHandle.ChangelogStateBackendHandleImpl`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangelogHandle {
     /// The key groups.
     pub range: KeyGroupRange,
@@ -226,7 +232,7 @@ pub struct ChangelogHandle {
 }
 
 /// Changes of keyed state (`ChangelogStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChangelogDelta {
     /// In the metadata itself (`InMemoryChangelogStateHandle`, tag 9).
     InMemory {
@@ -259,7 +265,7 @@ pub enum ChangelogDelta {
 }
 
 /// One change (`org.apache.flink.runtime.state.changelog.StateChange`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateChange {
     /// The key group, or -1 for a change of the states' names and serializers.
     pub key_group: i32,
@@ -268,17 +274,17 @@ pub struct StateChange {
 }
 
 /// One piece of a changelog.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangelogStream {
     /// Where the piece begins in the stream, in bytes before compression.
     pub offset: i64,
-    /// The stream. The size it records is not the length of the file: Flink does not count the flag byte it writes
-    /// in front, and counts before compression.
+    /// The stream. The size it records is not the length of the file: Flink does not count the flag
+    /// byte it writes in front, and counts before compression.
     pub stream: StreamHandle,
 }
 
 /// Records in flight (`AbstractChannelStateHandle`, `AbstractMergedChannelStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChannelState {
     /// Of one channel.
     Single {

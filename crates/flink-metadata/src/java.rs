@@ -1,9 +1,10 @@
-//! As much of Java's object serialization as Flink's properties need: objects, class descriptions, enums, strings,
-//! back references and null. Anything else is refused.
+//! As much of Java's object serialization as Flink's properties need: objects, class descriptions,
+//! enums, strings, back references and null. Anything else is refused.
 //!
-//! The protocol is that of the *Java Object Serialization Specification*, chapter 6. Every object, class, enum and
-//! string gets the next handle number, and later ones refer to it by that number. Values here are indices into the
-//! list of what was read, so that references cost nothing and cycles do no harm.
+//! The protocol is that of the *Java Object Serialization Specification*, chapter 6. Every object,
+//! class, enum and string gets the next handle number, and later ones refer to it by that number.
+//! Values here are indices into the list of what was read, so that references cost nothing and
+//! cycles do no harm.
 
 use crate::error::{ParseError, ParseErrorKind};
 use crate::reader::Reader;
@@ -36,9 +37,9 @@ pub(crate) enum Value {
 pub(crate) struct Objects<'a>(Vec<Node<'a>>);
 
 enum Node<'a> {
-    Class(Class<'a>),
-    /// A class whose description is still being read. Nothing may refer to it, so that no class is its own
-    /// superclass.
+    Class(Box<Class<'a>>),
+    /// A class whose description is still being read. Nothing may refer to it, so that no class is
+    /// its own superclass.
     UnfinishedClass,
     String(String),
     Enum {
@@ -203,11 +204,11 @@ impl<'a> Objects<'a> {
             return Err(annotated);
         }
         let superclass = self.read_class(reader)?;
-        self.0[number] = Node::Class(Class {
+        self.0[number] = Node::Class(Box::new(Class {
             name,
             fields,
             superclass,
-        });
+        }));
         Ok(Value::Handle(number))
     }
 
@@ -277,5 +278,128 @@ impl<'a> Objects<'a> {
             Node::String(text) => Some(text),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A class description up to its superclass: serializable, with one field, a `long` named `n`.
+    fn class(name: u8) -> Vec<u8> {
+        let mut bytes = vec![TC_CLASSDESC, 0, 1, name];
+        bytes.extend([0; 8]);
+        bytes.extend([SC_SERIALIZABLE, 0, 1, b'J', 0, 1, b'n', TC_ENDBLOCKDATA]);
+        bytes
+    }
+
+    /// See the same test of the handles. An empty string takes three bytes, as the value of a field
+    /// that is in a layout, too.
+    #[test]
+    fn no_value_takes_a_hundred_times_its_bytes() {
+        let bytes = size_of::<Node>() + size_of::<(&[u8], Value)>() + size_of::<(u8, &[u8])>();
+        assert!(3 * bytes <= 3 * 100, "{bytes}");
+    }
+
+    fn reference(number: u8) -> [u8; 5] {
+        [TC_REFERENCE, 0, 0x7e, 0, number]
+    }
+
+    fn read_all(parts: &[&[u8]]) -> Result<usize, &'static str> {
+        let bytes = [&STREAM_HEADER[..], &parts.concat()].concat();
+        let mut reader = Reader::new(&bytes);
+        match read(&mut reader) {
+            Ok(_) => Ok(reader.left()),
+            Err(ParseError {
+                kind: ParseErrorKind::BadProperties(reason),
+                ..
+            }) => Err(reason),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn fields_of_the_superclass_come_first() {
+        let mut superclass = class(b'B');
+        superclass[15] = b'Z';
+        superclass[18] = b's';
+        let object = [&[TC_OBJECT][..], &class(b'A'), &superclass, &[TC_NULL]].concat();
+        let bytes = [&STREAM_HEADER[..], &object, &[1], &[0; 8]].concat();
+        let mut reader = Reader::new(&bytes);
+        let (objects, root) = read(&mut reader).unwrap();
+        assert_eq!(reader.left(), 0);
+        assert_eq!(objects.class_of(root), Some("A"));
+        assert_eq!(objects.bool_field(root, "s"), Some(true));
+        assert_eq!(objects.field(root, "n"), Some(Value::Other));
+    }
+
+    #[test]
+    fn a_class_cannot_be_its_own_superclass() {
+        let parts = [&[TC_OBJECT][..], &class(b'A'), &reference(0), &[0; 64]];
+        assert_eq!(
+            read_all(&parts),
+            Err("no class description where one must be")
+        );
+        let parts = [
+            &[TC_OBJECT][..],
+            &class(b'A'),
+            &class(b'B'),
+            &reference(0),
+            &[0; 64],
+        ];
+        assert_eq!(
+            read_all(&parts),
+            Err("no class description where one must be")
+        );
+    }
+
+    #[test]
+    fn a_reference_to_what_was_not_read_is_refused() {
+        assert_eq!(read_all(&[&reference(0)]), Err("a reference to nothing"));
+    }
+
+    #[test]
+    fn what_flink_does_not_write_is_refused() {
+        const BLOCK_DATA: u8 = 0x77;
+        const SC_WRITE_METHOD: u8 = 0x01;
+        let unknown = "a Java type that Flink does not write here";
+        assert_eq!(read_all(&[&[BLOCK_DATA, 1, 0]]), Err(unknown));
+        let mut custom = class(b'A');
+        custom[12] |= SC_WRITE_METHOD;
+        let parts = [&[TC_OBJECT][..], &custom, &[TC_NULL], &[0; 8]];
+        assert_eq!(
+            read_all(&parts),
+            Err("a class with a serialization of its own")
+        );
+        assert_eq!(
+            read_all(&[&[TC_OBJECT, TC_NULL]]),
+            Err("an object without a class")
+        );
+        let mut bytes = STREAM_HEADER;
+        bytes[3] = 4;
+        let error = read(&mut Reader::new(&bytes)).err().unwrap();
+        assert_eq!(
+            error.kind,
+            ParseErrorKind::BadProperties("no Java object stream")
+        );
+    }
+
+    #[test]
+    fn objects_inside_objects_end_somewhere() {
+        // Each field holds an object of the same class, whose field holds another.
+        let mut first = vec![TC_OBJECT, TC_CLASSDESC, 0, 1, b'A'];
+        first.extend([0; 8]);
+        first.extend([SC_SERIALIZABLE, 0, 1, b'L', 0, 1, b'n', TC_STRING, 0, 0]);
+        first.extend([TC_ENDBLOCKDATA, TC_NULL]);
+        let again = [&[TC_OBJECT][..], &reference(0)].concat().repeat(1000);
+        let bytes = [&STREAM_HEADER[..], &first, &again].concat();
+        let error = read(&mut Reader::new(&bytes)).err().unwrap();
+        assert_eq!(
+            error.kind,
+            ParseErrorKind::TooDeep {
+                max: crate::MAX_DEPTH
+            }
+        );
     }
 }

@@ -1,6 +1,9 @@
-//! Savepoint or checkpoint, canonical or native: from the properties, or before version 4 from the handles.
+//! Savepoint or checkpoint, canonical or native: from the properties, or before version 4 from the
+//! handles.
 
-use crate::handle::{KeyGroupsKind, KeyedStateHandle, StreamHandle};
+use crate::handle::{
+    BackendFile, IncrementalHandle, KeyGroupsKind, KeyedStateHandle, StreamHandle,
+};
 use crate::model::{Metadata, SubtaskState};
 use crate::properties::SavepointFormat;
 
@@ -11,17 +14,18 @@ pub enum SnapshotType {
     Savepoint(SavepointFormat),
     /// A checkpoint.
     Checkpoint,
-    /// The metadata does not tell. Only before version 4 (Flink 1.16). The directory's name may: `savepoint-…` or
-    /// `chk-…`.
+    /// The metadata does not tell. Only before version 4 (Flink 1.16). The directory's name may:
+    /// `savepoint-…` or `chk-…`.
     Unknown,
 }
 
 impl Metadata {
     /// What the snapshot is.
     ///
-    /// From version 4 on the properties say it. Before, it is concluded from what only one of them contains: key
-    /// groups in the savepoint encoding (Flink 1.13 on) mean a canonical savepoint; records in flight, a changelog
-    /// with changes, segments of merged files, or LSM files that lie elsewhere mean a checkpoint.
+    /// From version 4 on the properties say it. Before, it is concluded from what only one of them
+    /// contains: key groups in the savepoint encoding (Flink 1.13 on) mean a canonical savepoint;
+    /// records in flight, a changelog with changes, segments of merged files, or LSM files that lie
+    /// elsewhere mean a checkpoint.
     #[must_use]
     pub fn snapshot_type(&self) -> SnapshotType {
         match &self.properties {
@@ -104,14 +108,21 @@ fn is_keyed_of_checkpoint(handle: &KeyedStateHandle) -> bool {
                 StreamHandle::Segment(_) | StreamHandle::EmptySegment
             )
         }
-        // A native savepoint copies its files; only a checkpoint shares them.
-        KeyedStateHandle::Incremental(handle) => handle.shared.iter().any(|file| {
-            !matches!(
-                file.stream,
-                StreamHandle::Relative { .. } | StreamHandle::Inline { .. }
-            )
-        }),
+        KeyedStateHandle::Incremental(handle) => shares_files(handle),
         KeyedStateHandle::Changelog(handle) => !handle.delta.is_empty(),
         KeyedStateHandle::Delta(_) => true,
     }
+}
+
+/// Only a checkpoint shares its LSM files: they are absolute, and the rest is beside the metadata.
+/// Where entropy is injected into paths everything is absolute, which tells nothing.
+fn shares_files(handle: &IncrementalHandle) -> bool {
+    let own = handle
+        .private
+        .iter()
+        .map(|file| &file.stream)
+        .chain([&handle.meta]);
+    let is_relative = |stream: &StreamHandle| matches!(stream, StreamHandle::Relative { .. });
+    let is_absolute = |file: &BackendFile| matches!(file.stream, StreamHandle::File { .. });
+    handle.shared.iter().any(is_absolute) && own.into_iter().any(is_relative)
 }

@@ -1,4 +1,85 @@
 //! Reads the `_metadata` file of Apache Flink savepoints and checkpoints.
+//!
+//! A snapshot of a Flink job is a file named `_metadata` and the files that it refers to. Flink
+//! writes `_metadata` last, so it is the snapshot's commit point; and it lists all the rest:
+//! operators, parallelism, and every file with its size. This crate turns its bytes into owned
+//! structures. It does no I/O, needs no JVM, and depends on no Flink.
+//!
+//! # Example
+//!
+//! ```
+//! use flink_metadata::{FilePath, FileRef, OperatorId, SizeRule, parse};
+//!
+//! // In practice: the bytes of `<savepoint directory>/_metadata`. Here a file of version 2, made by
+//! // hand, with one operator, whose only subtask keeps all four key groups in one file.
+//! let mut bytes = vec![0x49, 0x60, 0x67, 0x2d, 0, 0, 0, 2]; // magic number, version
+//! bytes.extend(7_i64.to_be_bytes()); // checkpoint id
+//! bytes.extend([0, 0, 0, 0, 0, 0, 0, 1]); // no master states, one operator
+//! bytes.extend(OperatorId::from_uid("counts").0);
+//! bytes.extend([0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 1]); // parallelism, maximum, chain length
+//! bytes.extend([0, 0, 0, 1, 0, 0, 0, 0]); // one subtask: number 0
+//! bytes.extend([0; 12 + 8]); // legacy state, no operator state
+//! bytes.extend([3, 0, 0, 0, 0, 0, 0, 0, 4]); // key groups 0 to 3
+//! bytes.extend([0; 4 * 8]); // their offsets
+//! bytes.extend([6, 0, 4, b'8', b'a', b'1', b'f']); // a relative file
+//! bytes.extend(512_i64.to_be_bytes()); // its size
+//! bytes.push(0); // no raw keyed state
+//!
+//! let metadata = parse(&bytes)?;
+//! assert_eq!(metadata.checkpoint_id, 7);
+//! assert_eq!(metadata.operators[0].id, OperatorId::from_uid("counts"));
+//! assert_eq!(metadata.state_bytes(), 512);
+//!
+//! let files: Vec<FileRef> = metadata.files().collect();
+//! assert_eq!(files[0].path, FilePath::Relative("8a1f"));
+//! assert_eq!(files[0].size, SizeRule::Exactly(512));
+//!
+//! // One byte less, and the file is refused.
+//! let error = parse(&bytes[..bytes.len() - 1]).unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "byte 136, in operator 0 > subtask 0 > raw keyed state: \
+//!      the file ends too soon: 1 bytes needed, 0 left"
+//! );
+//! # Ok::<(), flink_metadata::ParseError>(())
+//! ```
+//!
+//! # Which files can be read
+//!
+//! | version | written by Flink | holds besides |
+//! |---|---|---|
+//! | 1 | 1.1, 1.2 | refused, as by Flink itself |
+//! | 2 | 1.3 to 1.10 | |
+//! | 3 | 1.11 to 1.15 | coordinator state, records in flight, finished subtasks |
+//! | 4 | 1.16 to 1.20 | [`Properties`]: what kind of snapshot it is |
+//! | 5 | 2.0 | names and uids of operators |
+//! | 6 | 2.1 to 2.3 | merged records in flight |
+//! | 7 and later | not released | refused: [`ParseErrorKind::UnsupportedVersion`] |
+//!
+//! All handles are read: key groups, LSM files, changelogs, merged files, records in flight. One
+//! layout is not: Flink 1.14 had a changelog backend of its own encoding, which no released job
+//! could use.
+//!
+//! # What a parsed file proves
+//!
+//! The grammar ends exactly where the file must, so a file that is cut off at any byte is an error.
+//! The format has no checksum: a changed byte inside a name or an offset goes unseen.
+//! [`Metadata::anomalies`] finds contradictions; [`Metadata::files`] tells what to look up. Whether
+//! a job can use the state, only Flink can tell.
+//!
+//! # Hostile bytes
+//!
+//! Counts are checked against the bytes that are left before anything is allocated, lists grow with
+//! what is really read, and nesting ends at [`MAX_DEPTH`]. So any input is answered, without a
+//! panic, in time proportional to its length and in memory of at most about a hundred times its
+//! length. How many bytes to read into memory at all is for the caller to limit.
+//!
+//! Strings are Java's and may hold half of a surrogate pair, which Rust's cannot: it becomes
+//! U+FFFD.
+//!
+//! # Feature `write`
+//!
+//! Adds `write`, the inverse of [`parse`], for tests and fuzzing. Off by default.
 
 mod anomaly;
 mod error;
@@ -14,6 +95,8 @@ mod parse_handle;
 mod properties;
 mod reader;
 mod sizes;
+#[cfg(feature = "write")]
+mod write;
 
 pub use anomaly::{Anomaly, AnomalyKind, MAX_PARALLELISM_LIMIT};
 pub use error::{ParseError, ParseErrorKind, Place};
@@ -30,3 +113,10 @@ pub use operator_id::{OperatorId, OperatorIdError};
 pub use parse::{VERSION_MAX, VERSION_MIN, parse};
 pub use properties::{Properties, SavepointFormat, SnapshotKind};
 pub use reader::MAX_DEPTH;
+#[cfg(feature = "write")]
+pub use write::{WriteError, write};
+
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,8 +1,8 @@
 //! Java's modified UTF-8, as `java.io.DataOutput.writeUTF` writes it.
 //!
-//! It differs from UTF-8 in two points: U+0000 is two bytes, and a character above U+FFFF is its two UTF-16
-//! surrogates of three bytes each. A Java string may also hold a surrogate without its other half, which no Rust
-//! string can; it becomes U+FFFD here, the one thing that is not kept.
+//! It differs from UTF-8 in two points: U+0000 is two bytes, and a character above U+FFFF is its
+//! two UTF-16 surrogates of three bytes each. A Java string may also hold a surrogate without its
+//! other half, which no Rust string can; it becomes U+FFFD here, the one thing that is not kept.
 
 /// The text, or `None` where `readUTF` would throw `UTFDataFormatException`.
 ///
@@ -50,7 +50,7 @@ pub(crate) fn encode(text: &str) -> Vec<u8> {
         match unit {
             0x0001..=0x007f => bytes.push(low),
             0x0000 | 0x0080..=0x07ff => {
-                bytes.extend([0xc0 | high << 2 | low >> 6, 0x80 | low & 0x3f])
+                bytes.extend([0xc0 | high << 2 | low >> 6, 0x80 | low & 0x3f]);
             }
             _ => bytes.extend([
                 0xe0 | high >> 4,
@@ -76,6 +76,12 @@ mod tests {
             decode(&[0xed, 0xa0, 0xbd, 0xed, 0xb8, 0x80]).as_deref(),
             Some("😀")
         );
+    }
+
+    #[test]
+    fn long_text_is_read_whole() {
+        let text = "ü".repeat(5000);
+        assert_eq!(decode(text.as_bytes()), Some(text));
     }
 
     #[test]

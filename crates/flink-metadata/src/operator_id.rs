@@ -1,16 +1,18 @@
 //! Operator ids: the 16 bytes by which Flink finds an operator's state again.
 //!
-//! Flink derives the id from the operator's uid with `MurmurHash3` (128 bits, x64 variant, seed 0, of the UTF-8
-//! bytes) in `StreamGraphHasherV2`. An operator without a uid gets a hash of the topology, which cannot be
-//! computed from the outside. Files of Flink before 2.0 hold ids only, so hashing a known list of uids is the way
-//! to name their operators.
+//! Flink derives the id from the operator's uid with `MurmurHash3` (128 bits, x64 variant, seed 0,
+//! of the UTF-8 bytes) in `StreamGraphHasherV2`. An operator without a uid gets a hash of the
+//! topology, which cannot be computed from the outside. Files of Flink before 2.0 hold ids only, so
+//! hashing a known list of uids is the way to name their operators.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The id of an operator (`org.apache.flink.runtime.jobgraph.OperatorID`), as its 16 bytes lie in the file.
+/// The id of an operator (`org.apache.flink.runtime.jobgraph.OperatorID`), as its 16 bytes lie in
+/// the file.
 ///
-/// `Display` gives 32 lower-case hexadecimal digits, in the order in which Flink's log and REST API print them.
+/// `Display` gives 32 lower-case hexadecimal digits, in the order in which Flink's log and REST API
+/// print them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperatorId(pub [u8; 16]);
 
@@ -96,7 +98,8 @@ fn murmur3_x64_128(bytes: &[u8]) -> (u64, u64) {
             .wrapping_mul(5)
             .wrapping_add(0x3849_5ab5);
     }
-    // A tail padded with zeros mixes to the same value as a tail mixed byte by byte: mixing zero gives zero.
+    // A tail padded with zeros mixes to the same value as a tail mixed byte by byte: mixing zero
+    // gives zero.
     let mut last = [0; 16];
     last[..tail.len()].copy_from_slice(tail);
     let (k1, k2) = halves(&last);
@@ -115,18 +118,10 @@ fn murmur3_x64_128(bytes: &[u8]) -> (u64, u64) {
 }
 
 fn halves(block: &[u8; 16]) -> (u64, u64) {
-    let both = u128::from_le_bytes(*block);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the lower half is what is wanted"
-    )]
-    let low = both as u64;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "64 bits remain after the shift"
-    )]
-    let high = (both >> 64) as u64;
-    (low, high)
+    let (mut low, mut high) = ([0; 8], [0; 8]);
+    low.copy_from_slice(&block[..8]);
+    high.copy_from_slice(&block[8..]);
+    (u64::from_le_bytes(low), u64::from_le_bytes(high))
 }
 
 fn mix_k1(k: u64) -> u64 {

@@ -1,8 +1,8 @@
 //! The grammar of the file as a whole: header, master states, operators, subtasks, properties.
 //!
-//! It follows `MetadataV2Serializer` to `MetadataV6Serializer` and their bases. Where Flink leaves bytes unread at
-//! the end, this refuses them: all files that Flink wrote end exactly where the grammar does, so a difference means
-//! that something is cut off, appended or misread.
+//! It follows `MetadataV2Serializer` to `MetadataV6Serializer` and their bases. Where Flink leaves
+//! bytes unread at the end, this refuses them: all files that Flink wrote end exactly where the
+//! grammar does, so a difference means that something is cut off, appended or misread.
 
 use crate::error::{ParseError, ParseErrorKind, Within};
 use crate::handle::StreamHandle;
@@ -40,12 +40,14 @@ const CHANNEL_BYTES_MIN: usize = 4 + 8 + 1 + 4;
 
 /// Reads a `_metadata` file.
 ///
-/// The file must be whole: bytes that are missing or left over at the end are errors. Nothing is looked up on any
-/// file system. For any bytes it returns, without panicking, in time and memory proportional to their number.
+/// The file must be whole: bytes that are missing or left over at the end are errors. Nothing is
+/// looked up on any file system. For any bytes it returns, without panicking, in time and memory
+/// proportional to their number.
 ///
 /// # Errors
 ///
-/// Where the bytes leave the grammar; [`ParseErrorKind::UnsupportedVersion`] for versions 1 and from 7 on.
+/// Where the bytes leave the grammar; [`ParseErrorKind::UnsupportedVersion`] for versions 1 and
+/// from 7 on.
 ///
 /// # Example
 ///

@@ -1,6 +1,7 @@
 //! The grammar of handles (`MetadataV2V3SerializerBase`, `ChannelStateHandleSerializer`).
 //!
-//! The type bytes are one space, but each production takes only its own. Any other is an error, never a guess.
+//! The type bytes are one space, but each production takes only its own. Any other is an error,
+//! never a guess.
 
 use crate::error::{ParseError, ParseErrorKind, Within};
 use crate::handle::{
@@ -369,4 +370,37 @@ fn merged_channels(reader: &mut Reader<'_>) -> Result<ChannelState, ParseError> 
         stream: stream(reader)?,
         offsets: reader.blob("bytes of offsets")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Operator, Subtask, SubtaskState};
+
+    /// A list that is full moves to one twice as large, so for a moment an item takes three times
+    /// its size. Against the fewest bytes that make one, that is the factor by which hostile bytes
+    /// can grow.
+    #[test]
+    fn no_item_takes_a_hundred_times_its_bytes() {
+        let key_groups_of_nothing = 1 + 8 + 1;
+        let subtask_of_nothing = 4 + 4 + 4 + 1 + 1 + 4 + 4;
+        for (bytes, bytes_min) in [
+            (size_of::<BackendFile>(), BACKEND_FILE_BYTES_MIN),
+            (size_of::<KeyedStateHandle>(), key_groups_of_nothing),
+            (size_of::<ChangelogDelta>(), DELTA_BYTES_MIN),
+            (size_of::<StateChange>(), CHANGE_BYTES_MIN),
+            (size_of::<ChangelogStream>(), CHANGELOG_STREAM_BYTES_MIN),
+            (size_of::<OperatorState>(), OPERATOR_STATE_BYTES_MIN),
+            (size_of::<ChannelState>(), 4 + 8 + 1 + 4),
+            (size_of::<Subtask>(), 4),
+            (size_of::<Operator>(), 16 + 4 + 4 + 4),
+        ] {
+            assert!(
+                3 * bytes <= 100 * bytes_min,
+                "{bytes} bytes for {bytes_min}"
+            );
+        }
+        let boxed = size_of::<SubtaskState>() + 3 * size_of::<Subtask>();
+        assert!(boxed <= 100 * subtask_of_nothing, "{boxed}");
+    }
 }

@@ -1,4 +1,7 @@
-//! What kind of snapshot it is: Flink's `CheckpointProperties`, which lie Java-serialized at the end of the file.
+//! What kind of snapshot it is: Flink's `CheckpointProperties`, which lie Java-serialized at the
+//! end of the file.
+
+use std::fmt;
 
 use crate::error::{ParseError, ParseErrorKind, Within};
 use crate::java::{self, Objects, Value};
@@ -28,7 +31,7 @@ pub struct Properties {
     pub discard_subsumed: bool,
     /// Flink deletes it when the job is suspended.
     pub discard_suspended: bool,
-    /// The job was restored from it without claiming it.
+    /// A job was restored from it without claiming it (`CheckpointProperties.isUnclaimed`).
     pub unclaimed: bool,
 }
 
@@ -57,8 +60,9 @@ impl SnapshotKind {
         )
     }
 
-    /// `name` in Flink's class.
-    pub(crate) fn name(self) -> &'static str {
+    /// Flink's own name for it, such as `Suspend Savepoint`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Savepoint => "Savepoint",
             Self::SuspendSavepoint => "Suspend Savepoint",
@@ -80,13 +84,37 @@ impl SnapshotKind {
     }
 }
 
-/// How a savepoint's keyed state is written (`org.apache.flink.core.execution.SavepointFormatType`).
+impl fmt::Display for SnapshotKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// How a savepoint's keyed state is written
+/// (`org.apache.flink.core.execution.SavepointFormatType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SavepointFormat {
     /// The same for all state backends, so that the job may change backends.
     Canonical,
     /// The state backend's own; faster for large state.
     Native,
+}
+
+impl SavepointFormat {
+    /// Flink's own name for it, as its REST API takes it: `CANONICAL` or `NATIVE`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Canonical => "CANONICAL",
+            Self::Native => "NATIVE",
+        }
+    }
+}
+
+impl fmt::Display for SavepointFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 pub(crate) const PROPERTIES_CLASS: &str =
@@ -140,11 +168,12 @@ fn interpret_type(
         Some(SAVEPOINT_TYPE_CLASS) => {
             let kinds = [Savepoint, SuspendSavepoint, TerminateSavepoint];
             let kind = one_of(&kinds, objects, object, "postCheckpointAction")?;
-            let format = match objects.enum_field(object, "formatType") {
-                Some("CANONICAL") => SavepointFormat::Canonical,
-                Some("NATIVE") => SavepointFormat::Native,
-                _ => return Err("unknown formatType"),
-            };
+            let formats = [SavepointFormat::Canonical, SavepointFormat::Native];
+            let name = objects.enum_field(object, "formatType");
+            let format = formats
+                .into_iter()
+                .find(|format| Some(format.name()) == name);
+            let format = format.ok_or("unknown formatType")?;
             Ok((kind, Some(format)))
         }
         Some(CHECKPOINT_TYPE_CLASS) => {

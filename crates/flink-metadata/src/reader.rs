@@ -1,15 +1,17 @@
-//! A cursor over the bytes: the primitives of `java.io.DataInput`, with every length checked before it is used.
+//! A cursor over the bytes: the primitives of `java.io.DataInput`, with every length checked before
+//! it is used.
 //!
-//! No count from the file is believed: it must fit into the bytes that are left, and lists grow only as their
-//! items are really read. So the memory used is bounded by the size of the input, whatever the bytes say.
+//! No count from the file is believed: it must fit into the bytes that are left, and lists grow
+//! only as their items are really read. So the memory used is bounded by the size of the input,
+//! whatever the bytes say.
 
 use crate::error::{ParseError, ParseErrorKind, Within};
 use crate::mutf8;
 
 /// How deep handles, and objects of the Java-serialized properties, may lie in one another.
 ///
-/// Flink nests three levels (changelog, key groups, stream); its Java objects nest four. The limit keeps hostile
-/// bytes from exhausting the stack.
+/// Flink nests three levels (changelog, key groups, stream); its Java objects nest four. The limit
+/// keeps hostile bytes from exhausting the stack.
 pub const MAX_DEPTH: usize = 16;
 
 #[derive(Clone)]
@@ -135,7 +137,8 @@ impl<'a> Reader<'a> {
         self.fits(at, what, count, bytes_min)
     }
 
-    /// Refuses a count of items of at least `bytes_min` bytes each that cannot fit into what is left.
+    /// Refuses a count of items of at least `bytes_min` bytes each that cannot fit into what is
+    /// left.
     pub(crate) fn fits(
         &self,
         at: usize,
@@ -216,12 +219,27 @@ mod tests {
     }
 
     #[test]
+    fn a_count_must_fit_with_the_size_of_its_items() {
+        let bytes = [0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(Reader::new(&bytes).count("items", 4).unwrap(), 2);
+        assert!(Reader::new(&bytes).count("items", 5).is_err());
+        assert!(Reader::new(&bytes[..11]).count("items", 4).is_err());
+    }
+
+    #[test]
     fn depth_is_bounded() {
-        fn descend(reader: &mut Reader<'_>) -> Result<(), ParseError> {
-            reader.deeper(descend)
+        fn descend(reader: &mut Reader<'_>, reached: &mut usize) -> Result<(), ParseError> {
+            reader.deeper(|reader| {
+                *reached += 1;
+                descend(reader, reached)
+            })
         }
-        let kind = descend(&mut Reader::new(&[])).unwrap_err().kind;
+        let mut reached = 0;
+        let kind = descend(&mut Reader::new(&[]), &mut reached)
+            .unwrap_err()
+            .kind;
         assert_eq!(kind, ParseErrorKind::TooDeep { max: MAX_DEPTH });
+        assert_eq!(reached, MAX_DEPTH);
     }
 
     #[test]

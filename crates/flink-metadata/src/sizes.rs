@@ -1,5 +1,6 @@
 //! Sizes in bytes, counted as Flink counts them (`StateObject.getStateSize`,
-//! `CompositeStateHandle.getCheckpointedSize`), except that an unknown size counts as 0 instead of -1.
+//! `CompositeStateHandle.getCheckpointedSize`), except that an unknown size counts as 0 instead of
+//! -1.
 
 use crate::handle::{
     ChangelogDelta, ChannelState, IncrementalHandle, KeyedStateHandle, OperatorStateHandle,
@@ -14,8 +15,8 @@ impl Metadata {
         sum(self.operators.iter().map(Operator::state_bytes))
     }
 
-    /// Bytes of state that this snapshot itself wrote; less than [`state_bytes`](Self::state_bytes) if it shares
-    /// files with earlier ones.
+    /// Bytes of state that this snapshot itself wrote; less than [`state_bytes`](Self::state_bytes)
+    /// if it shares files with earlier ones.
     #[must_use]
     pub fn checkpointed_bytes(&self) -> u64 {
         sum(self.operators.iter().map(Operator::checkpointed_bytes))
@@ -126,7 +127,6 @@ impl KeyedStateHandle {
     #[must_use]
     pub fn checkpointed_bytes(&self) -> u64 {
         let recorded = match self {
-            Self::KeyGroups(_) => None,
             Self::Incremental(handle) => handle
                 .details
                 .as_ref()
@@ -135,7 +135,7 @@ impl KeyedStateHandle {
             Self::Delta(ChangelogDelta::Streams {
                 checkpointed_bytes, ..
             }) => *checkpointed_bytes,
-            Self::Delta(ChangelogDelta::InMemory { .. }) => None,
+            Self::KeyGroups(_) | Self::Delta(ChangelogDelta::InMemory { .. }) => None,
         };
         recorded.unwrap_or_else(|| self.state_bytes())
     }

@@ -1,1 +1,21 @@
 //! Real things to test Lowtide against.
+//!
+//! A platform client that was only ever tested against our own idea of Flink proves our idea, not the
+//! client. So this crate starts the real thing: Flink's own jars under Debian's Java, several releases,
+//! with and without high availability, and small Java programs of ours that run on it.
+//!
+//! Everything here is blocking and uses no async runtime: tests call it from a plain `#[test]` or from
+//! `spawn_blocking`. Everything listens on loopback only, keeps its files in a scratch folder of its own,
+//! and ends with the process that started it, even when that process is killed.
+
+pub mod cache;
+pub mod control;
+pub mod flink;
+pub mod http;
+pub mod java;
+pub mod port;
+pub mod process;
+pub mod proxy;
+pub mod say;
+pub mod small_fs;
+mod wire;

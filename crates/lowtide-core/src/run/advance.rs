@@ -409,7 +409,7 @@ impl Walk<'_> {
             .run
             .attempt()
             .is_none_or(|attempt| now.duration_since(attempt.frozen_at) > FROZEN_FOR);
-        if stale || self.past_deadline() && !self.is_capped() {
+        if stale {
             let text = "frozen, but not sent in time".to_owned();
             self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::NotSent { text }));
             return self.look_for_name_again();
@@ -525,7 +525,9 @@ impl Walk<'_> {
         if attempt.accepted_at.is_some() || !in_window || !same_job {
             return false;
         }
-        if self.past_deadline() && !self.is_capped() {
+        // One that was frozen after the deadline had waited only for its turn.
+        let too_late = self.past_deadline() && attempt.frozen_at < self.run.trigger_deadline;
+        if too_late {
             let text = "the platform had accepted nothing when the deadline passed".to_owned();
             self.with_attempt(|attempt| {
                 attempt.end = Some(AttemptEnd::Lost { text: text.clone() })

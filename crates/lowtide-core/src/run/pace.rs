@@ -5,10 +5,11 @@ use jiff::SignedDuration;
 
 use crate::name::RunId;
 
-/// Longest wait between two questions, in seconds: after this long nobody notices more.
-const POLL_S_MAX: f64 = 35.0;
+/// Longest wait between two questions, in seconds: what takes minutes may be seen a minute late.
+const POLL_S_MAX: f64 = 75.0;
 /// Shortest wait between two questions, in seconds: a request on loopback takes about as long.
-const POLL_S_MIN: f64 = 0.002;
+const POLL_S_MIN: f64 = 0.003;
+
 /// First backoff, in milliseconds.
 const BACKOFF_FIRST_MS: u64 = 500;
 /// Longest backoff, in milliseconds: a cluster that came back is found within half a minute.
@@ -17,24 +18,27 @@ const BACKOFF_LAST_MS: u64 = 30_000;
 /// How long to wait before asking again about a savepoint that was asked for `elapsed` ago and
 /// will probably take `expected`.
 ///
-/// The wait grows with the time passed (never more than about a quarter late while it is
-/// short), and is short around the expected end. At most 40 questions for ten minutes.
+/// The wait grows with the time passed, so that the answer is late by a share of the savepoint's
+/// own time and the number of questions grows with its logarithm: at most 40 for ten minutes.
+/// Where earlier savepoints tell how long this one will take, the questions meet its end.
 pub fn poll_delay(elapsed: SignedDuration, expected: Option<SignedDuration>) -> SignedDuration {
     let elapsed = elapsed.as_secs_f64().max(0.0);
-    let by_age = if elapsed < 0.150 {
-        0.30 * elapsed
+    let by_age = if elapsed < 0.100 {
+        0.35 * elapsed
     } else {
-        0.80 * elapsed
+        0.50 * elapsed
     };
-    let delay = match expected
+    let expected = expected
         .map(|expected| expected.as_secs_f64())
-        .filter(|expected| *expected > 0.0)
-    {
+        .filter(|expected| *expected > 0.0);
+    let delay = match expected {
         // Just before the expected end, come back right at it.
         Some(expected) if elapsed < expected * 0.97 => by_age.min(expected * 0.97 - elapsed),
-        // Around it, ask in steps of a fortieth of it.
-        Some(expected) if elapsed < expected * 1.20 => by_age.min(expected / 40.0),
-        _ => by_age,
+        // Around it, ask in small steps.
+        Some(expected) if elapsed < expected * 1.10 => by_age.min(expected / 25.0),
+        // It takes longer than ever: nobody knows how long.
+        Some(_) => 0.90 * elapsed,
+        None => by_age,
     };
     SignedDuration::from_secs_f64(delay.clamp(POLL_S_MIN, POLL_S_MAX))
 }
@@ -69,15 +73,10 @@ mod tests {
 
     #[test]
     fn at_most_forty_questions_for_ten_minutes() {
-        for seconds in [1, 10, 60, 300, 600] {
+        for seconds in 1..=600 {
             let total = SignedDuration::from_secs(seconds);
-            for expected in [
-                None,
-                Some(total),
-                Some(total / 2),
-                Some(total * 2),
-                Some(SignedDuration::from_millis(50)),
-            ] {
+            let shares = [1, 2, 3, 5, 10, 100, 10_000].map(|share| Some(total / share));
+            for expected in shares.into_iter().chain([None, Some(total * 2)]) {
                 let (count, _) = questions(total, expected);
                 assert!(
                     count <= 40,
@@ -93,7 +92,7 @@ mod tests {
             let total = SignedDuration::from_millis(ms);
             let (_, late) = questions(total, Some(total));
             assert!(
-                late.as_millis() <= (ms / 20).max(2).into(),
+                late.as_millis() <= i128::from(ms / 20).max(3),
                 "{late:?} late for {ms} ms"
             );
         }

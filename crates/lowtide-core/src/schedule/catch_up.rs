@@ -119,6 +119,9 @@ pub struct Due {
     pub earlier_missed_count: u64,
     /// How many slots fell into a pause.
     pub paused_count: u64,
+    /// Slots after the `considered_until` that was passed and up to here were older than
+    /// [`LOOKBACK_MAX`]: neither fired nor counted. `None` as a rule.
+    pub uncounted_until: Option<Timestamp>,
     /// Up to here all slots have been dealt with: pass it the next time. Never goes back.
     pub considered_until: Timestamp,
     /// The next slot after `considered_until`: when to look again.
@@ -137,15 +140,16 @@ pub fn due(
     pauses: &[Pause],
 ) -> Due {
     let upto = considered_until.max(now);
+    let oldest = now.checked_sub(LOOKBACK_MAX).unwrap_or(Timestamp::MIN);
     let mut due = Due {
         fire: None,
         missed: Vec::new(),
         earlier_missed_count: 0,
         paused_count: 0,
+        uncounted_until: (considered_until < oldest).then_some(oldest),
         considered_until: upto,
         next: schedule.next_after(upto),
     };
-    let oldest = now.checked_sub(LOOKBACK_MAX).unwrap_or(Timestamp::MIN);
     let mut came = VecDeque::new();
     for slot in schedule.slots_between(considered_until.max(oldest), now) {
         if pauses.iter().any(|pause| pause.contains(slot)) {

@@ -15,9 +15,9 @@
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime};
 
+use super::cron_error::CronError;
 use super::hash::HashSeed;
 use super::parse;
-pub use super::parse::{CRON_TEXT_BYTES_MAX, CronError, CronErrorKind, Field};
 
 /// 28 consecutive years without a skipped leap year contain all 14 kinds of year (by their first
 /// weekday and by length), so what matches in none of them never matches.

@@ -2,7 +2,7 @@
 //! for; sets that are too long for a sentence are counted instead of listed.
 
 use super::cron::{Cron, MonthDays, WeekDays};
-use super::parse::{MONTH_NAMES, WEEKDAY_NAMES};
+use super::field::{MONTH_NAMES, WEEKDAY_NAMES};
 use super::{Rhythm, Schedule, format_duration};
 
 /// Longer lists are counted: nobody reads twenty minutes out.
@@ -61,14 +61,13 @@ fn days(cron: &Cron) -> String {
     let by_date = month_days(&cron.month_days);
     let by_weekday = week_days(&cron.week_days);
     match (by_date, by_weekday) {
-        (None, None) => "every day".to_owned(),
         (Some(dates), None) if both(cron) => format!("on {dates} of the month"),
         (None, Some(weekdays)) if both(cron) => format!("on {weekdays}"),
         (Some(dates), Some(weekdays)) if both(cron) => {
             format!("on {weekdays} that falls on {dates} of the month")
         }
         (Some(dates), Some(weekdays)) => format!("on {dates} of the month and on {weekdays}"),
-        // One set of two is every day, and it is enough to be in one.
+        // Both sets are every day; or one is, and it is enough to be in one.
         _ => "every day".to_owned(),
     }
 }

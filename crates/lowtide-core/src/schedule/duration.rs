@@ -199,14 +199,14 @@ pub fn format_duration(duration: SignedDuration) -> String {
         (seconds, "s"),
         (millis, "ms"),
     ];
-    let text: String = parts
+    let written: Vec<String> = parts
         .iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, unit)| format!("{count}{unit}"))
         .collect();
-    if text.is_empty() {
+    if written.is_empty() {
         "0s".to_owned()
     } else {
-        format!("{sign}{text}")
+        format!("{sign}{}", written.concat())
     }
 }

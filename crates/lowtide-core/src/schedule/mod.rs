@@ -32,26 +32,33 @@ use jiff::{SignedDuration, Timestamp};
 
 mod catch_up;
 mod cron;
+mod cron_error;
 mod describe;
 mod duration;
+mod field;
 mod hash;
 mod never;
 mod parse;
+mod piece;
 mod slots;
 mod text_error;
+mod window;
 mod zone;
 
 pub use catch_up::{
     Due, LOOKBACK_MAX, MISSED_ROWS_MAX, MissedReason, MissedSlot, ON_TIME_LATENESS_MAX, Pause, due,
 };
-pub use cron::{CRON_TEXT_BYTES_MAX, Cron, CronError, CronErrorKind, Field};
+pub use cron::Cron;
+pub use cron_error::{CRON_TEXT_BYTES_MAX, CronError, CronErrorKind};
 pub use duration::{
     DURATION_MAX, DurationError, DurationErrorKind, format_duration, parse_duration,
 };
+pub use field::Field;
 pub use hash::HashSeed;
-pub use never::{Hold, Never, NeverError, WINDOWS_MAX, Window, WindowError, WindowErrorKind};
+pub use never::{Hold, Never, NeverError, WINDOWS_MAX};
 pub use slots::Slots;
 pub use text_error::TextError;
+pub use window::{Window, WindowError, WindowErrorKind};
 pub use zone::{ZoneError, ZoneErrorKind, parse_zone};
 
 /// The shortest period of `every`. A savepoint is work for the whole cluster; anything shorter
@@ -168,9 +175,11 @@ impl Schedule {
         }
     }
 
-    /// The zone's IANA name.
-    pub fn zone_name(&self) -> &str {
-        self.zone.iana_name().unwrap_or("UTC")
+    /// The zone's IANA name; for a zone without one, what it consists of.
+    pub fn zone_name(&self) -> String {
+        self.zone
+            .iana_name()
+            .map_or_else(|| format!("{:?}", self.zone), str::to_owned)
     }
 
     /// The slots after `after` up to and including `until`, in order, each once. Lazy; the work

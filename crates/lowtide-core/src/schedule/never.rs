@@ -9,260 +9,22 @@
 //! its start and ends at the second of its end: a person who said never does not get a savepoint
 //! for the sake of an hour that came twice. The end itself is outside the window.
 
-use std::ops::Range;
-
-use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use super::parse::WEEKDAY_NAMES;
-use super::slots::{first_instant, last_instant};
-use super::text_error::TextError;
+use super::window::{WEEK_MINUTES, Window};
 
 /// The most windows of one application; beyond any calendar that a person keeps by hand.
 pub const WINDOWS_MAX: usize = 64;
 
-/// The longest text of one window.
-const WINDOW_TEXT_BYTES_MAX: usize = 128;
-
-const DAY_MINUTES: u16 = 24 * 60;
-
-/// How many days before an instant a window that contains it can have begun: yesterday's window
-/// over midnight, and one more for a day that a zone skipped whole.
-const BEGUN_DAYS_BEFORE: i32 = 2;
+/// The civil days on which a window that contains an instant can have begun, counted back from
+/// the instant's own: yesterday, where it runs over midnight, and tomorrow, where the clock has
+/// gone back over midnight since it began.
+const BEGUN_DAYS_BEFORE: [i64; 3] = [1, 0, -1];
 
 /// How many weeks of touching windows are followed. Windows that leave a minute of the week open
 /// touch for longer only where the change of the clock swallows that very minute.
 const TOUCHING_WEEKS_MAX: usize = 3;
-
-/// A window that cannot be read.
-pub type WindowError = TextError<WindowErrorKind>;
-
-/// What is wrong with a window.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WindowErrorKind {
-    /// Nothing was written.
-    #[error("the window is empty")]
-    Empty,
-    /// Far longer than any window.
-    #[error("the window is longer than {WINDOW_TEXT_BYTES_MAX} bytes")]
-    TooLong,
-    /// Not a weekday.
-    #[error("`{text}` is not a weekday")]
-    NotAWeekday {
-        /// What stands there.
-        text: String,
-    },
-    /// Not `HH:MM-HH:MM`.
-    #[error("`{text}` is not a range of times")]
-    NotARange {
-        /// What stands there.
-        text: String,
-    },
-    /// Not `HH:MM`.
-    #[error("`{text}` is not a time of day")]
-    NotATime {
-        /// What stands there.
-        text: String,
-    },
-    /// Start and end are the same.
-    #[error("the window begins and ends at {text}")]
-    NoLength {
-        /// The time.
-        text: String,
-    },
-    /// Something after the times.
-    #[error("unexpected `{text}` after the times")]
-    Trailing {
-        /// What stands there.
-        text: String,
-    },
-}
-
-/// One window of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// Bit w: the window begins on that weekday, Sunday is 0.
-    days: u8,
-    /// Minutes after midnight.
-    start_minute: u16,
-    /// Minutes after the midnight before the start; beyond 24 h where it runs over midnight.
-    end_minute: u16,
-}
-
-impl Window {
-    /// Reads one window, such as `Mon-Fri 08:00-18:00`.
-    ///
-    /// # Errors
-    /// [`WindowError`] with the bytes that are wrong and what to write instead.
-    pub fn parse(text: &str) -> Result<Self, WindowError> {
-        if text.len() > WINDOW_TEXT_BYTES_MAX {
-            return Err(WindowError::new(0..text.len(), WindowErrorKind::TooLong));
-        }
-        let words = words(text);
-        let begins_with_days = words
-            .first()
-            .is_some_and(|word| text[word.clone()].starts_with(char::is_alphabetic));
-        let (days, rest) = match words.split_first() {
-            None => {
-                let error = WindowError::new(0..text.len(), WindowErrorKind::Empty);
-                return Err(error.with_hint(EXAMPLE));
-            }
-            Some((first, rest)) if begins_with_days => (parse_days(text, first.clone())?, rest),
-            Some(_) => (EVERY_DAY, &words[..]),
-        };
-        let (start_minute, end_minute) = match rest {
-            [] => (0, DAY_MINUTES),
-            [times] => parse_times(text, times.clone())?,
-            [_, more, ..] => {
-                let found = text[more.clone()].to_owned();
-                let error =
-                    WindowError::new(more.clone(), WindowErrorKind::Trailing { text: found });
-                return Err(error.with_hint(EXAMPLE));
-            }
-        };
-        Ok(Self {
-            days,
-            start_minute,
-            end_minute,
-        })
-    }
-
-    /// The instants at which the window that begins on this civil day begins and ends.
-    fn on(self, day: Date, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
-        let weekday = day.weekday().to_sunday_zero_offset();
-        if self.days & (1 << weekday) == 0 {
-            return None;
-        }
-        let edge = |minute: u16| {
-            let midnight = day.at(0, 0, 0, 0);
-            midnight.checked_add(i64::from(minute).minutes()).ok()
-        };
-        let start = first_instant(zone, edge(self.start_minute)?)?;
-        let end = last_instant(zone, edge(self.end_minute)?)?;
-        Some((start, end))
-    }
-}
-
-const EXAMPLE: &str = "write a window such as Mon-Fri 08:00-18:00 or 22:00-04:00";
-const EVERY_DAY: u8 = 0b0111_1111;
-
-/// The places of the words between white space.
-fn words(text: &str) -> Vec<Range<usize>> {
-    let mut words = Vec::new();
-    let mut start = None;
-    for (at, c) in text.char_indices() {
-        match (c.is_whitespace(), start) {
-            (false, None) => start = Some(at),
-            (true, Some(from)) => {
-                words.push(from..at);
-                start = None;
-            }
-            _ => {}
-        }
-    }
-    words.extend(start.map(|from| from..text.len()));
-    words
-}
-
-/// The places of the pieces of a word between separators.
-fn pieces(text: &str, word: Range<usize>, separator: char) -> impl Iterator<Item = Range<usize>> {
-    let mut at = word.start;
-    text[word].split(separator).map(move |piece| {
-        let range = at..at + piece.len();
-        at = range.end + separator.len_utf8();
-        range
-    })
-}
-
-/// `Mon-Fri`, `Sat,Sun`, `Fri-Mon` (over the end of the week).
-fn parse_days(text: &str, word: Range<usize>) -> Result<u8, WindowError> {
-    let mut days = 0;
-    for item in pieces(text, word, ',') {
-        let ends: Vec<Range<usize>> = pieces(text, item.clone(), '-').collect();
-        let (first, last) = match &ends[..] {
-            [one] => (one.clone(), one.clone()),
-            [first, last] => (first.clone(), last.clone()),
-            _ => return Err(not_a_weekday(text, item)),
-        };
-        let (mut day, last) = (weekday(text, first)?, weekday(text, last)?);
-        days |= 1 << day;
-        while day != last {
-            day = (day + 1) % 7;
-            days |= 1 << day;
-        }
-    }
-    Ok(days)
-}
-
-/// A weekday by its first three letters or its whole English name, Sunday is 0.
-fn weekday(text: &str, place: Range<usize>) -> Result<u8, WindowError> {
-    let name = &text[place.clone()];
-    let is = |weekday: u8| {
-        let short = WEEKDAY_NAMES[usize::from(weekday)];
-        let long = Weekday::from_sunday_zero_offset(weekday.cast_signed())
-            .map(|day| format!("{day:?}"))
-            .unwrap_or_default();
-        name.eq_ignore_ascii_case(short) || name.eq_ignore_ascii_case(&long)
-    };
-    (0..7)
-        .find(|weekday| is(*weekday))
-        .ok_or_else(|| not_a_weekday(text, place))
-}
-
-fn not_a_weekday(text: &str, place: Range<usize>) -> WindowError {
-    let kind = WindowErrorKind::NotAWeekday {
-        text: text[place.clone()].to_owned(),
-    };
-    WindowError::new(place, kind).with_hint("the weekdays are Mon, Tue, Wed, Thu, Fri, Sat, Sun")
-}
-
-/// `08:00-18:00`, as minutes after the midnight before the start.
-fn parse_times(text: &str, word: Range<usize>) -> Result<(u16, u16), WindowError> {
-    let ends: Vec<Range<usize>> = pieces(text, word.clone(), '-').collect();
-    let [start_at, end_at] = &ends[..] else {
-        let kind = WindowErrorKind::NotARange {
-            text: text[word.clone()].to_owned(),
-        };
-        return Err(WindowError::new(word, kind).with_hint(EXAMPLE));
-    };
-    let start = time_of_day(text, start_at.clone())?;
-    let end = time_of_day(text, end_at.clone())?;
-    if start == DAY_MINUTES {
-        let kind = WindowErrorKind::NotATime {
-            text: text[start_at.clone()].to_owned(),
-        };
-        return Err(WindowError::new(start_at.clone(), kind).with_hint("a day begins at 00:00"));
-    }
-    if start == end {
-        let kind = WindowErrorKind::NoLength {
-            text: text[start_at.clone()].to_owned(),
-        };
-        return Err(WindowError::new(word, kind).with_hint("a whole day is 00:00-24:00"));
-    }
-    Ok((start, if end < start { end + DAY_MINUTES } else { end }))
-}
-
-/// `HH:MM` up to `24:00`, in minutes.
-fn time_of_day(text: &str, place: Range<usize>) -> Result<u16, WindowError> {
-    let number = |digits: &str| {
-        let plain = matches!(digits.len(), 1 | 2) && digits.bytes().all(|b| b.is_ascii_digit());
-        plain.then(|| digits.parse::<u16>().ok()).flatten()
-    };
-    text[place.clone()]
-        .split_once(':')
-        .filter(|(_, minute)| minute.len() == 2)
-        .and_then(|(hour, minute)| Some((number(hour)?, number(minute)?)))
-        .filter(|(_, minute)| *minute < 60)
-        .map(|(hour, minute)| hour * 60 + minute)
-        .filter(|minutes| *minutes <= DAY_MINUTES)
-        .ok_or_else(|| {
-            let kind = WindowErrorKind::NotATime {
-                text: text[place.clone()].to_owned(),
-            };
-            WindowError::new(place, kind).with_hint("write a time from 00:00 to 24:00")
-        })
-}
 
 /// A set of windows that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -339,8 +101,9 @@ impl Never {
     /// The latest end of the single windows that contain this instant.
     fn window_end(&self, instant: Timestamp) -> Option<Timestamp> {
         let today = self.zone.to_datetime(instant).date();
-        let days =
-            (-1..=BEGUN_DAYS_BEFORE).filter_map(|before| today.checked_sub(before.days()).ok());
+        let days = BEGUN_DAYS_BEFORE
+            .iter()
+            .filter_map(|before| today.checked_sub(before.days()).ok());
         days.flat_map(|day| {
             self.windows
                 .iter()
@@ -354,15 +117,9 @@ impl Never {
 
 /// Whether no minute of a week without clock changes is left open.
 fn covers_week(windows: &[Window]) -> bool {
-    const WEEK_MINUTES: usize = 7 * DAY_MINUTES as usize;
     let mut closed = vec![false; WEEK_MINUTES];
-    for window in windows {
-        for day in (0..7_usize).filter(|day| window.days & (1 << day) != 0) {
-            for minute in window.start_minute..window.end_minute {
-                let minute = day * usize::from(DAY_MINUTES) + usize::from(minute);
-                closed[minute % WEEK_MINUTES] = true;
-            }
-        }
+    for minute in windows.iter().flat_map(|window| window.minutes_of_week()) {
+        closed[minute] = true;
     }
     closed.iter().all(|closed| *closed)
 }

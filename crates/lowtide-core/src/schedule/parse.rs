@@ -12,129 +12,11 @@
 //! `H/n` is a drawn offset below n, then every n-th value of the `H` range; `H(a-b)` and
 //! `H(a-b)/n` do the same within a to b. Several `H` of one field are the same draw.
 
-use std::ops::Range;
-
 use super::cron::{Cron, MonthDays, WeekDays};
+use super::cron_error::{CRON_TEXT_BYTES_MAX, CronError, CronErrorKind};
+use super::field::Field;
 use super::hash::HashSeed;
-use super::text_error::TextError;
-
-/// The longest text that is read as a pattern: an hour's sixty minutes written out, and room.
-pub const CRON_TEXT_BYTES_MAX: usize = 512;
-
-/// A cron pattern that cannot be used.
-pub type CronError = TextError<CronErrorKind>;
-
-/// What is wrong with a cron pattern.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CronErrorKind {
-    /// Nothing was written.
-    #[error("the schedule is empty")]
-    Empty,
-    /// Longer than [`CRON_TEXT_BYTES_MAX`].
-    #[error("the schedule is longer than {CRON_TEXT_BYTES_MAX} bytes")]
-    TooLong,
-    /// Not five fields.
-    #[error("a cron pattern has five fields, this one has {found}")]
-    FieldCount {
-        /// How many there are.
-        found: usize,
-    },
-    /// An `@` name that is not known.
-    #[error("`{name}` is not a schedule that Lowtide knows")]
-    UnknownName {
-        /// The name as written.
-        name: String,
-    },
-    /// A list with nothing between two commas, or a range or step with a side missing.
-    #[error("a value is missing in the {field}")]
-    MissingValue {
-        /// The field.
-        field: Field,
-    },
-    /// Not a number or name of this field.
-    #[error("`{text}` is not a {field}")]
-    NotAValue {
-        /// The field.
-        field: Field,
-        /// What stands there.
-        text: String,
-    },
-    /// A number outside the field.
-    #[error("{text} is out of range: the {field} goes from {low} to {high}")]
-    OutOfRange {
-        /// The field.
-        field: Field,
-        /// The number as written.
-        text: String,
-        /// The smallest value.
-        low: u8,
-        /// The largest value.
-        high: u8,
-    },
-    /// A range whose end is before its start.
-    #[error("the range `{text}` runs backwards")]
-    Backwards {
-        /// The range as written.
-        text: String,
-    },
-    /// A step of zero.
-    #[error("a step of 0 goes nowhere")]
-    StepZero,
-    /// A step that is longer than what it steps through.
-    #[error("a step of {step} is longer than the {count} values it steps through")]
-    StepTooLong {
-        /// The step as written.
-        step: String,
-        /// How many values there are.
-        count: u8,
-    },
-    /// A step after a single value, which crons read differently.
-    #[error("a step needs `*`, a range or `H` before it")]
-    StepAfterValue,
-    /// `L`, `W` or `#` where it means nothing, or together with something else.
-    #[error("`{text}` cannot be used in the {field}")]
-    Misplaced {
-        /// The field.
-        field: Field,
-        /// What stands there.
-        text: String,
-    },
-    /// No day of any year matches.
-    #[error("no day of any year matches")]
-    Impossible,
-}
-
-/// One of the five fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
-    /// 0 to 59.
-    Minute,
-    /// 0 to 23.
-    Hour,
-    /// 1 to 31.
-    DayOfMonth,
-    /// 1 to 12.
-    Month,
-    /// 0 to 7.
-    DayOfWeek,
-}
-
-impl std::fmt::Display for Field {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::DayOfMonth => "day of month",
-            Self::Month => "month",
-            Self::DayOfWeek => "day of week",
-        })
-    }
-}
-
-pub(super) const MONTH_NAMES: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
-pub(super) const WEEKDAY_NAMES: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+use super::piece::Piece;
 
 /// What each `@` name stands for, in Vixie cron and here.
 const NAMED: [(&str, &str); 7] = [
@@ -147,153 +29,19 @@ const NAMED: [(&str, &str); 7] = [
     ("@annually", "0 0 1 1 *"),
 ];
 
-impl Field {
-    /// Smallest and largest value that can be written.
-    fn bounds(self) -> (u8, u8) {
-        match self {
-            Self::Minute => (0, 59),
-            Self::Hour => (0, 23),
-            Self::DayOfMonth => (1, 31),
-            Self::Month => (1, 12),
-            Self::DayOfWeek => (0, 7),
-        }
-    }
-
-    /// Smallest and largest value of `*`: Sunday once.
-    fn every(self) -> (u8, u8) {
-        match self {
-            Self::DayOfWeek => (0, 6),
-            _ => self.bounds(),
-        }
-    }
-
-    /// Smallest and largest value of a bare `H`.
-    fn hash_bounds(self) -> (u8, u8) {
-        match self {
-            Self::DayOfMonth => (1, 28),
-            _ => self.every(),
-        }
-    }
-
-    /// The field's name in the hash: part of the contract, never changes.
-    fn hash_name(self) -> &'static str {
-        match self {
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::DayOfMonth => "day-of-month",
-            Self::Month => "month",
-            Self::DayOfWeek => "day-of-week",
-        }
-    }
-
-    /// The value of a name, if the field has names.
-    fn named(self, text: &str) -> Option<u8> {
-        let (names, first): (&[&str], u8) = match self {
-            Self::Month => (&MONTH_NAMES, 1),
-            Self::DayOfWeek => (&WEEKDAY_NAMES, 0),
-            _ => return None,
-        };
-        let index = names
-            .iter()
-            .position(|name| name.eq_ignore_ascii_case(text))?;
-        Some(first + u8::try_from(index).ok()?)
-    }
-
-    /// What may be written, for a hint.
-    fn expected(self) -> &'static str {
-        match self {
-            Self::Minute => "write 0 to 59, `*`, a range such as 0-29, or H",
-            Self::Hour => "write 0 to 23, `*`, a range such as 1-5, or H",
-            Self::DayOfMonth => "write 1 to 31, `*`, L, LW, L-3, 15W, or H",
-            Self::Month => "write 1 to 12, JAN to DEC, `*`, or H",
-            Self::DayOfWeek => "write 0 to 7 (0 and 7 are Sunday), SUN to SAT, `*`, 5L, 5#2, or H",
-        }
-    }
-}
-
-/// A piece of the pattern, with its place in it.
-#[derive(Debug, Clone, Copy)]
-struct Piece<'t> {
-    text: &'t str,
-    at: usize,
-}
-
-impl<'t> Piece<'t> {
-    fn span(self) -> Range<usize> {
-        self.at..self.at + self.text.len()
-    }
-
-    fn part(self, range: Range<usize>) -> Self {
-        Piece {
-            text: &self.text[range.clone()],
-            at: self.at + range.start,
-        }
-    }
-
-    fn split_once(self, separator: char) -> Option<(Self, Self)> {
-        let index = self.text.find(separator)?;
-        Some((self.part(0..index), self.part(index + 1..self.text.len())))
-    }
-
-    /// The rest after a letter at the front, whatever its case.
-    fn strip_letter_before(self, letter: char) -> Option<Self> {
-        let first = self.text.chars().next()?;
-        first
-            .eq_ignore_ascii_case(&letter)
-            .then(|| self.part(1..self.text.len()))
-    }
-
-    /// What stands before a letter at the end, whatever its case.
-    fn strip_letter_after(self, letter: char) -> Option<Self> {
-        let last = self.text.chars().next_back()?;
-        last.eq_ignore_ascii_case(&letter)
-            .then(|| self.part(0..self.text.len() - 1))
-    }
-
-    /// The pieces between separators, empty ones included.
-    fn split(self, separator: char) -> impl Iterator<Item = Self> {
-        let mut at = self.at;
-        self.text.split(separator).map(move |text| {
-            let piece = Piece { text, at };
-            at += text.len() + separator.len_utf8();
-            piece
-        })
-    }
-
-    /// The pieces between white space, none of them empty.
-    fn words(self) -> Vec<Self> {
-        let mut words = Vec::new();
-        let mut rest = self;
-        loop {
-            let Some(start) = rest.text.find(|c: char| !c.is_whitespace()) else {
-                return words;
-            };
-            let length = rest.text[start..]
-                .find(char::is_whitespace)
-                .unwrap_or(rest.text.len() - start);
-            words.push(rest.part(start..start + length));
-            rest = rest.part(start + length..rest.text.len());
-        }
-    }
-
-    fn owned(self) -> String {
-        self.text.to_owned()
-    }
-}
-
 /// Reads a whole pattern.
 pub(super) fn cron(text: &str, seed: &HashSeed<'_>) -> Result<Cron, CronError> {
     if text.len() > CRON_TEXT_BYTES_MAX {
         return Err(CronError::new(0..text.len(), CronErrorKind::TooLong));
     }
-    let words = Piece { text, at: 0 }.words();
+    let words = Piece::whole(text).words();
     let [minute, hour, month_day, month, week_day] = match words[..] {
         [] => return Err(empty(text)),
         [name] if name.text.starts_with('@') => {
             let pattern = named_pattern(name)?;
             return cron(pattern, seed);
         }
-        [a, b, c, d, e] => [a, b, c, d, e],
+        [minute, hour, month_day, month, week_day] => [minute, hour, month_day, month, week_day],
         _ => return Err(wrong_count(&words)),
     };
     let minutes = plain_set(Field::Minute, minute, seed)?;
@@ -421,7 +169,7 @@ fn week_day_set(text: Piece<'_>, seed: &HashSeed<'_>) -> Result<WeekDays, CronEr
     for item in text.split(',') {
         if let Some((day, ordinal)) = item.split_once('#') {
             let day = single_value(FIELD, item, day)? % 7;
-            days.nth[usize::from(day)] |= 1 << ordinal_of_weekday(ordinal)?;
+            days.nth[usize::from(day)] |= 1 << ordinal_of_weekday(item, ordinal)?;
         } else if let Some(day) = item.strip_letter_after('L') {
             if day.text.is_empty() {
                 let hint = "write 5L for the last Friday, or put L in the day of month";
@@ -438,17 +186,13 @@ fn week_day_set(text: Piece<'_>, seed: &HashSeed<'_>) -> Result<WeekDays, CronEr
 }
 
 /// The `2` of `5#2`.
-fn ordinal_of_weekday(text: Piece<'_>) -> Result<u8, CronError> {
+fn ordinal_of_weekday(item: Piece<'_>, text: Piece<'_>) -> Result<u8, CronError> {
     text.text
         .parse()
         .ok()
         .filter(|ordinal| (1..=5).contains(ordinal))
         .ok_or_else(|| {
-            let kind = CronErrorKind::NotAValue {
-                field: Field::DayOfWeek,
-                text: text.owned(),
-            };
-            CronError::new(text.span(), kind)
+            misplaced(Field::DayOfWeek, item)
                 .with_hint("5#2 is the second Friday; # goes from 1 to 5")
         })
 }
@@ -482,7 +226,7 @@ fn plain_item(field: Field, item: Piece<'_>, seed: &HashSeed<'_>) -> Result<u64,
         return Err(missing(field, base));
     }
     if let Some(range) = base.strip_letter_before('H') {
-        return hashed(field, range, step, seed);
+        return hashed(field, base, range, step, seed);
     }
     let (low, high) = if base.text == "*" {
         field.every()
@@ -517,6 +261,7 @@ fn every_nth(low: u8, high: u8, step: u8) -> u64 {
 /// `H`, `H/n`, `H(a-b)` or `H(a-b)/n`; `range` is what stands after the `H`.
 fn hashed(
     field: Field,
+    item: Piece<'_>,
     range_text: Piece<'_>,
     step: Option<Piece<'_>>,
     seed: &HashSeed<'_>,
@@ -524,7 +269,7 @@ fn hashed(
     let (low, high) = if range_text.text.is_empty() {
         field.hash_bounds()
     } else {
-        hash_range(field, range_text)?
+        hash_range(field, item, range_text)?
     };
     let count = high - low + 1;
     let Some(step) = step else {
@@ -538,26 +283,18 @@ fn hashed(
     ))
 }
 
-/// The `(a-b)` of `H(a-b)`.
-fn hash_range(field: Field, text: Piece<'_>) -> Result<(u8, u8), CronError> {
-    let inner = text
-        .text
-        .strip_prefix('(')
-        .and_then(|rest| rest.strip_suffix(')'))
-        .map(|inner| Piece {
-            text: inner,
-            at: text.at + 1,
-        });
-    match inner.map(|inner| (inner, inner.split_once('-'))) {
-        Some((inner, Some((from, to)))) => range(field, inner, from, to),
-        _ => {
-            let whole = Piece {
-                text: text.text,
-                at: text.at,
-            };
-            Err(misplaced(field, whole).with_hint("write H, H/n, H(a-b) or H(a-b)/n"))
+/// The `(a-b)` of `H(a-b)`; `text` is what stands after the `H` of `item`.
+fn hash_range(field: Field, item: Piece<'_>, text: Piece<'_>) -> Result<(u8, u8), CronError> {
+    let refuse = || misplaced(field, item).with_hint("write H, H/n, H(a-b) or H(a-b)/n");
+    let inner = text.strip_around('(', ')').ok_or_else(refuse)?;
+    let (from, to) = inner.split_once('-').ok_or_else(refuse)?;
+    range(field, inner, from, to).map_err(|error| match error.kind {
+        CronErrorKind::Backwards { .. } => {
+            let hint = format!("write H({}-{})", to.text, from.text);
+            error.with_hint(hint)
         }
-    }
+        _ => error,
+    })
 }
 
 fn range(
@@ -579,7 +316,10 @@ fn range(
     if low <= high {
         return Ok((low, high));
     }
-    let (first, last) = field.every();
+    let (first, last) = match field {
+        Field::DayOfWeek => ("SUN".to_owned(), "SAT".to_owned()),
+        _ => (field.every().0.to_string(), field.every().1.to_string()),
+    };
     let hint = format!("write {}-{last},{first}-{}", from.text, to.text);
     let kind = CronErrorKind::Backwards {
         text: whole.owned(),
@@ -592,14 +332,14 @@ fn step_length(field: Field, text: Piece<'_>, count: u8) -> Result<u8, CronError
         return Err(missing(field, text));
     }
     if !text.text.bytes().all(|byte| byte.is_ascii_digit()) {
-        let kind = CronErrorKind::NotAValue {
-            field,
-            text: text.owned(),
-        };
+        let kind = CronErrorKind::NotAStep { text: text.owned() };
         return Err(CronError::new(text.span(), kind).with_hint("a step is a whole number"));
     }
     match text.text.parse::<u8>() {
-        Ok(0) => Err(CronError::new(text.span(), CronErrorKind::StepZero)),
+        Ok(0) => {
+            let hint = "leave the step out for every value";
+            Err(CronError::new(text.span(), CronErrorKind::StepZero).with_hint(hint))
+        }
         Ok(step) if step <= count => Ok(step),
         _ => {
             let kind = CronErrorKind::StepTooLong {

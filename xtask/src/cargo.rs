@@ -1,0 +1,55 @@
+//! Calling cargo, and finding what it built.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the repository's root")
+}
+
+/// A cargo command in the repository's root, that never changes `Cargo.lock`.
+pub fn command(arguments: &[&str]) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    let (verb, rest) = arguments.split_first().expect("a cargo command has a verb");
+    command.current_dir(root()).arg(verb);
+    if *verb != "fmt" {
+        command.arg("--locked");
+    }
+    command.args(rest);
+    command
+}
+
+/// Builds the program and returns where it lies.
+pub fn lowtide(profile: &str) -> Result<PathBuf> {
+    let mut build = command(&[
+        "build",
+        "--package",
+        "lowtide",
+        "--profile",
+        profile,
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
+    let output = build
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("run cargo build")?;
+    if !output.status.success() {
+        bail!("lowtide does not build");
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "lowtide")
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back()
+        .context("cargo names no executable of the package `lowtide`")
+}
