@@ -395,7 +395,10 @@ impl Walk<'_> {
             reads: 0,
             end: None,
         });
+        // That the cap held the run past its deadline must still be known when it is sent.
+        let capped = self.run.hold.take_if(|hold| hold.kind == HoldKind::Cap);
         self.enter(Phase::Triggering);
+        self.run.hold = capped;
         if planted(Bug::CallBeforeSent) {
             self.grants_call = true;
         }
