@@ -485,7 +485,9 @@ impl Walk<'_> {
 
     fn known(&mut self, operation: Operation) {
         match operation {
-            Operation::InProgress if self.in_progress_too_long() => self.give_up(),
+            Operation::InProgress if self.in_progress_too_long() => self.give_up(
+                "the platform still says that the savepoint is in progress, long after the job's own limit",
+            ),
             Operation::InProgress => self.accepted(),
             Operation::Completed(location) => self.completed(location, true),
             Operation::Failed(cause) if planted(Bug::CompletedIsSuccess) => {
@@ -554,14 +556,7 @@ impl Walk<'_> {
             return self.look_for_name_again();
         }
         let now = self.now;
-        let deadline = self
-            .run
-            .attempt()
-            .and_then(Attempt::follow_deadline)
-            .unwrap_or(now);
-        if now >= deadline {
-            return self.give_up();
-        }
+        let deadline = self.follow_deadline();
         let since = self
             .run
             .unknown
@@ -574,13 +569,33 @@ impl Walk<'_> {
         });
         self.run.hold = None;
         let pause = (now.duration_since(since) / 4).clamp(SEARCH_EVERY.0, SEARCH_EVERY.1);
-        self.rest(pause.min(deadline.duration_since(now)));
+        self.rest(
+            pause
+                .min(deadline.duration_since(now))
+                .max(SignedDuration::ZERO),
+        );
     }
 
-    fn give_up(&mut self) {
+    fn follow_deadline(&self) -> Timestamp {
+        self.run
+            .attempt()
+            .and_then(Attempt::follow_deadline)
+            .unwrap_or(self.now)
+    }
+
+    /// A search found nothing. Sight is given up only here: whatever lies in the attempt's
+    /// directory by then has been looked for, also by a process that took the run over late.
+    fn found_nothing(&mut self, why: &str) {
+        if self.now >= self.follow_deadline() {
+            return self.give_up(why);
+        }
+        self.lose_sight(why);
+    }
+
+    fn give_up(&mut self, why: &str) {
         let text = match &self.run.unknown {
-            Some(unknown) => format!("{}, since {}", unknown.why, unknown.since),
-            None => "the platform still says that the savepoint is in progress, long after the job's own limit".to_owned(),
+            Some(unknown) => format!("{why}, since {}", unknown.since),
+            None => why.to_owned(),
         };
         self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::LostSight));
         self.fail(Cause::new(CauseKind::LostSight, text).hint(
@@ -622,7 +637,7 @@ impl Walk<'_> {
             return self.lost(&orphans);
         }
         let why = blind_spot(not_found, &job, &directories);
-        self.lose_sight(&why);
+        self.found_nothing(&why);
         if let Some(first) = self.run.attempt().and_then(|attempt| attempt.empty_at) {
             self.rest_until = self
                 .rest_until
