@@ -653,6 +653,9 @@ impl Walk<'_> {
         let Some(sent_at) = attempt.sent_at else {
             return false;
         };
+        if attempt.may_be_on_its_way(self.now) {
+            return false;
+        }
         match job {
             Ok(Some(vitals)) if !vitals.state.is_ended() => {
                 vitals.started_at > sent_at
