@@ -435,23 +435,28 @@ impl Walk<'_> {
         let first_call = self.run.attempt().is_some_and(|attempt| attempt.calls <= 1);
         match reply {
             Reply::Accepted => self.accepted(),
-            Reply::Refused(cause) => self.attempt_failed(cause),
+            Reply::Refused(cause) if first_call => self.attempt_failed(cause),
             Reply::NotSent(fault) if first_call => {
                 let text = fault.text.clone();
                 self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::NotSent { text }));
                 self.look_for_name_again();
                 self.unreachable(&fault);
             }
-            Reply::NotSent(fault) | Reply::Unclear(fault) => {
-                self.run.faults += 1;
-                let why = format!("no clear answer to the request: {}", fault.text);
-                self.hold(
-                    HoldKind::Backoff,
-                    why,
-                    backoff(self.run.id, self.run.faults),
-                );
-            }
+            // What is said of a repeated request says nothing of the first.
+            Reply::Refused(Cause { text, .. })
+            | Reply::NotSent(Fault { text, .. })
+            | Reply::Unclear(Fault { text, .. }) => self.unclear(&text),
         }
+    }
+
+    fn unclear(&mut self, text: &str) {
+        self.run.faults += 1;
+        let why = format!("no clear answer to the request: {text}");
+        self.hold(
+            HoldKind::Backoff,
+            why,
+            backoff(self.run.id, self.run.faults),
+        );
     }
 
     fn accepted(&mut self) {
