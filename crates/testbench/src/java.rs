@@ -60,6 +60,20 @@ pub fn bin() -> Result<&'static Path> {
     Ok(BIN.get_or_init(|| found))
 }
 
+/// The folder of the Java installation, links followed; it holds `release`.
+///
+/// # Errors
+/// As [`bin`].
+pub fn home() -> Result<PathBuf> {
+    let javac = bin()?.join("javac");
+    let real = javac
+        .canonicalize()
+        .with_context(|| javac.display().to_string())?;
+    let home = real.parent().and_then(Path::parent);
+    home.map(Path::to_owned)
+        .with_context(|| format!("no folder above {}", real.display()))
+}
+
 fn find() -> Option<PathBuf> {
     let debian = fs::read_dir("/usr/lib/jvm")
         .into_iter()
