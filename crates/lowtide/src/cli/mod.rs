@@ -58,7 +58,13 @@ pub struct Common {
     )]
     pub config: Option<PathBuf>,
     /// How to print results: a table for people; json and yaml are stable, for programs
-    #[arg(long, short, global = true, value_name = "FORMAT", default_value = "table")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
     pub output: Output,
     /// When to use colours; NO_COLOR is honoured
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
