@@ -13,10 +13,10 @@ use lowtide_core::policy::{CONCURRENCY, Policy};
 use lowtide_core::run::Run;
 use lowtide_core::schedule::Never;
 use lowtide_world::platform::PlatformSettings;
-use lowtide_world::{Hands, flink};
+use lowtide_world::Hands;
 
 use crate::cli::Common;
-use crate::config::{self, Auth, Config, FlinkSettings, Platform};
+use crate::config::{self, Config};
 use crate::identity;
 use crate::names;
 use crate::trouble::Trouble;
@@ -101,7 +101,7 @@ impl Setup {
             .platforms
             .iter()
             .filter(|(name, _)| platforms.contains(name))
-            .map(|(name, platform)| (name.clone(), settings(platform)))
+            .map(|(name, platform)| (name.clone(), platform.clone()))
             .collect();
         Hands::new(settings).map_err(|wrong| Trouble::Platform {
             platform: wrong.platform,
@@ -187,34 +187,4 @@ fn closing_policy(run: &Run) -> Option<Policy> {
         catch_up: SignedDuration::ZERO,
         concurrency: CONCURRENCY,
     })
-}
-
-fn settings(platform: &Platform) -> PlatformSettings {
-    match platform {
-        Platform::Flink(flink) => PlatformSettings::Flink(flink_settings(flink)),
-    }
-}
-
-fn flink_settings(flink: &FlinkSettings) -> flink::Settings {
-    flink::Settings {
-        url: flink.url.clone(),
-        auth: flink.auth.as_ref().map(|auth| match auth {
-            Auth::Basic { user, password } => flink::Auth::Basic {
-                user: user.clone(),
-                password: password.clone(),
-            },
-            Auth::Bearer(token) => flink::Auth::Bearer(token.clone()),
-        }),
-        ca: flink.ca.clone(),
-        client_cert: flink
-            .client_cert
-            .as_ref()
-            .map(|files| (files.cert.clone(), files.key.clone())),
-        timeout: flink.timeout,
-        paths: flink
-            .paths
-            .iter()
-            .map(|(from, to)| (from.to_string(), to.display().to_string()))
-            .collect(),
-    }
 }

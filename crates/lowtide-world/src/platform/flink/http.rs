@@ -317,9 +317,8 @@ impl Answer {
                 FaultKind::Permanent,
                 Some("the proxy in `HTTP_PROXY` or `HTTPS_PROXY` wants a login"),
             ),
-            // The last: what a gateway says while what is behind it starts.
-            408 | 425 | 429 | 500..=599 => (FaultKind::Transient, None),
-            200..=299 => (FaultKind::Transient, None),
+            // 5xx is also what a gateway says while what is behind it starts.
+            200..=299 | 408 | 425 | 429 | 500..=599 => (FaultKind::Transient, None),
             _ => (FaultKind::Permanent, None),
         }
     }

@@ -9,6 +9,7 @@
 mod duration;
 mod failure;
 mod http;
+mod metrics;
 mod settings;
 mod tls;
 mod vitals;
@@ -24,6 +25,7 @@ use lowtide_core::run::{Attempt, Cause, CauseKind, Operation, REPEAT_MARGIN, Rep
 use tokio::sync::Mutex;
 
 use http::{Answer, Endpoint, Trouble};
+use metrics::Freshness;
 pub use settings::{Auth, Settings, SettingsError, TIMEOUT};
 use wire::Cluster;
 
@@ -37,7 +39,7 @@ const OPERATION_BYTES_MAX: usize = 4 << 20;
 const SMALL_BYTES_MAX: usize = 2 << 20;
 /// How long `/jobmanager/config` is taken to be as it was read: it changes only with a new
 /// process, and the gate asks once a second.
-const CLUSTER_FRESH: Duration = Duration::from_secs(60);
+const CLUSTER_FRESH: Duration = Duration::from_mins(1);
 /// Most source vertices whose back-pressure is asked for, one request each.
 const SOURCES_MAX: usize = 8;
 
@@ -47,6 +49,7 @@ pub struct Client {
     endpoint: Endpoint,
     post_timeout: Duration,
     cluster: Mutex<Option<(Instant, Cluster)>>,
+    metrics: Freshness,
 }
 
 impl Client {
@@ -59,6 +62,7 @@ impl Client {
             endpoint: Endpoint::new(settings)?,
             post_timeout: settings.timeout.min(margin),
             cluster: Mutex::new(None),
+            metrics: Freshness::default(),
         })
     }
 
@@ -100,7 +104,7 @@ impl Client {
         let body = wire::Trigger {
             target_directory: attempt.target.as_str(),
             format_type: attempt.format.as_flink(),
-            trigger_id: &trigger_id,
+            id: &trigger_id,
         };
         let answer = self
             .endpoint
@@ -158,10 +162,10 @@ impl Client {
         let sources: Vec<&str> = details.sources().collect();
         let asked = sources.iter().take(SOURCES_MAX).map(|vertex| async move {
             let path = format!("/jobs/{job}/vertices/{vertex}/backpressure");
-            self.get::<wire::BackPressure>(&path, SMALL_BYTES_MAX)
-                .await
-                .ok()?
-                .is_high(details.now)
+            let answer: wire::BackPressure = self.get(&path, SMALL_BYTES_MAX).await.ok()?;
+            let fetched_ms = answer.fetched_ms()?;
+            let believed = self.metrics.believes(fetched_ms, details.now);
+            answer.is_high().filter(|_| believed)
         });
         let levels = futures_util::future::join_all(asked).await;
         if levels.contains(&Some(true)) {
@@ -175,6 +179,13 @@ impl Client {
 }
 
 fn job_seen(job: wire::OverviewJob) -> Result<JobSeen, Fault> {
+    // Ids become parts of paths.
+    if !wire::is_id(&job.jid) {
+        return Err(
+            Fault::permanent("the platform lists a job whose id is none of Flink's")
+                .hint("does `url:` lead to Flink's REST API?"),
+        );
+    }
     Ok(JobSeen {
         id: JobId::new(job.jid),
         name: job.name,
@@ -239,7 +250,7 @@ fn reply(answer: &Answer, trigger_id: &str) -> Reply {
 }
 
 fn operation(answer: wire::Operation) -> Result<Operation, Fault> {
-    let result = answer.operation.unwrap_or_default();
+    let result = answer.result.unwrap_or_default();
     match (answer.status.id.as_str(), result) {
         ("IN_PROGRESS", _) => Ok(Operation::InProgress),
         (
