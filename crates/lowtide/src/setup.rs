@@ -12,8 +12,8 @@ use lowtide_core::name::{AppKey, PlatformName};
 use lowtide_core::policy::{CONCURRENCY, Policy};
 use lowtide_core::run::Run;
 use lowtide_core::schedule::Never;
-use lowtide_world::platform::PlatformSettings;
 use lowtide_world::Hands;
+use lowtide_world::platform::PlatformSettings;
 
 use crate::cli::Common;
 use crate::config::{self, Config};
@@ -38,8 +38,9 @@ pub struct Setup {
 impl Setup {
     /// Finds and reads the configuration.
     pub fn read(common: &Common) -> Result<Self, Trouble> {
-        // The environment variable is an option's default already.
-        let path = config::find(common.config.as_deref(), None).map_err(Trouble::Config)?;
+        let env = std::env::var_os("LOWTIDE_CONFIG");
+        let path =
+            config::find(common.config.as_deref(), env.as_deref()).map_err(Trouble::Config)?;
         let config = config::load(&path).map_err(Trouble::Config)?;
         Ok(Self { config })
     }
@@ -147,7 +148,9 @@ impl Setup {
         if let Some(application) = self.application(key) {
             return Some(application.policy.clone());
         }
-        let sent = run.attempt().is_some_and(|attempt| attempt.sent_at.is_some());
+        let sent = run
+            .attempt()
+            .is_some_and(|attempt| attempt.sent_at.is_some());
         let is_ours = self.config.platforms.contains_key(&key.platform);
         if is_ours && (sent || now >= run.trigger_deadline) {
             closing_policy(run)
@@ -178,7 +181,10 @@ fn closing_policy(run: &Run) -> Option<Policy> {
         job: run.application.application.to_string(),
         schedule: None,
         never: Never::new(Vec::new(), TimeZone::UTC).ok()?,
-        format: run.attempt().map(|attempt| attempt.format).unwrap_or_default(),
+        format: run
+            .attempt()
+            .map(|attempt| attempt.format)
+            .unwrap_or_default(),
         target: None,
         deadline: SignedDuration::ZERO,
         attempts: 0,

@@ -140,7 +140,11 @@ pub fn panic_text(panicked: JoinError) -> String {
         Ok(payload) => payload
             .downcast_ref::<String>()
             .cloned()
-            .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .or_else(|| {
+                payload
+                    .downcast_ref::<&str>()
+                    .map(|text| (*text).to_owned())
+            })
             .unwrap_or_else(|| "it said nothing".to_owned()),
         Err(cancelled) => cancelled.to_string(),
     }
@@ -148,10 +152,7 @@ pub fn panic_text(panicked: JoinError) -> String {
 
 /// Brings one run to its end: walks it if it is this process's, else watches the process that
 /// does, and takes over when that one dies.
-async fn to_its_end<W, C, K, O>(
-    engine: &Engine<W, C, K, O>,
-    job: Job,
-) -> Result<Run, CatalogError>
+async fn to_its_end<W, C, K, O>(engine: &Engine<W, C, K, O>, job: Job) -> Result<Run, CatalogError>
 where
     W: World,
     C: Catalog,

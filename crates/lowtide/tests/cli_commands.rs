@@ -68,7 +68,10 @@ fn plan_follows_the_clock_change_and_the_windows() {
         .into_iter()
         .filter(|at| !at.contains("T02:30:00"))
         .collect();
-    assert!(!odd.is_empty() && odd.iter().all(|at| at.contains("T03:00:00+02:00")), "{odd:?}");
+    assert!(
+        !odd.is_empty() && odd.iter().all(|at| at.contains("T03:00:00+02:00")),
+        "{odd:?}"
+    );
     assert!(slots.iter().all(|slot| {
         let held = !slot["held_until"].is_null();
         held == (slot["application"] == "fraud")
@@ -79,8 +82,13 @@ fn plan_follows_the_clock_change_and_the_windows() {
 fn plan_ends_where_it_is_told() {
     let place = Place::new(TWO);
     let soon = place.run(&["plan", "--until", "1ms"]);
-    assert_eq!((soon.code, soon.stdout.as_str()), (0, "no slots in this time\n"));
-    let week = place.run(&["plan", "orders", "--until", "7d", "--next", "100", "-o", "json"]);
+    assert_eq!(
+        (soon.code, soon.stdout.as_str()),
+        (0, "no slots in this time\n")
+    );
+    let week = place.run(&[
+        "plan", "orders", "--until", "7d", "--next", "100", "-o", "json",
+    ]);
     assert_eq!(week.json()["slots"].as_array().unwrap().len(), 7);
 }
 
@@ -91,7 +99,11 @@ fn names_must_be_unique_or_have_their_platform() {
     assert_eq!(place.run(&["plan", "west/orders"]).code, 0);
     let wrong = place.run(&["plan", "wets/orders"]);
     assert_eq!(wrong.code, 2);
-    assert!(wrong.stderr.contains("did you mean `west/orders`"), "{}", wrong.text());
+    assert!(
+        wrong.stderr.contains("did you mean `west/orders`"),
+        "{}",
+        wrong.text()
+    );
 }
 
 #[test]
@@ -107,7 +119,10 @@ fn resolve_says_what_cannot_be_reached() {
 fn an_empty_catalog_answers() {
     let place = Place::new(TWO);
     let list = place.run(&["list"]);
-    assert_eq!((list.code, list.stdout.as_str()), (0, "no savepoints yet\n"));
+    assert_eq!(
+        (list.code, list.stdout.as_str()),
+        (0, "no savepoints yet\n")
+    );
     let json = place.run(&["list", "--all", "-o", "json"]).json();
     assert_eq!(json, serde_json::json!({ "running": [], "savepoints": [] }));
     insta::assert_snapshot!(place.run(&["latest", "orders"]).text());
@@ -126,7 +141,10 @@ fn pause_and_unpause_say_what_changed() {
         ended.stdout.lines().nth(1).unwrap().to_owned()
     };
     assert_eq!(told(&["pause", "orders"]), "session/orders  paused");
-    assert_eq!(told(&["pause", "orders"]), "session/orders  was paused already");
+    assert_eq!(
+        told(&["pause", "orders"]),
+        "session/orders  was paused already"
+    );
     let plan = place.run(&["plan", "--next", "1", "-o", "json"]).json();
     let paused: Vec<bool> = plan["slots"]
         .as_array()
@@ -135,24 +153,47 @@ fn pause_and_unpause_say_what_changed() {
         .map(|slot| slot["paused"].as_bool().unwrap())
         .collect();
     assert_eq!(paused, [true, false]);
-    assert_eq!(told(&["unpause", "orders"]), "session/orders  goes on with its next slot");
-    assert_eq!(told(&["unpause", "orders"]), "session/orders  was not paused");
+    assert_eq!(
+        told(&["unpause", "orders"]),
+        "session/orders  goes on with its next slot"
+    );
+    assert_eq!(
+        told(&["unpause", "orders"]),
+        "session/orders  was not paused"
+    );
 }
 
 #[test]
 fn take_fails_loudly_where_nothing_listens() {
     let place = Place::new(TWO);
-    let ended = place.run(&["take", "orders", "payments", "--deadline", "1s", "-o", "json"]);
+    let ended = place.run(&[
+        "take",
+        "orders",
+        "payments",
+        "--deadline",
+        "1s",
+        "-o",
+        "json",
+    ]);
     assert_eq!(ended.code, 1, "{}", ended.text());
     let runs = ended.json();
-    for (run, name) in runs["runs"].as_array().unwrap().iter().zip(["orders", "payments"]) {
+    for (run, name) in runs["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(["orders", "payments"])
+    {
         assert_eq!(run["application"], name);
         assert_eq!(run["outcome"], "failed");
         assert_eq!(run["cause"], "unreachable");
         assert_eq!(run["attempts"], serde_json::json!([]));
         assert!(!run["hint"].is_null());
     }
-    assert!(ended.stderr.contains("session/orders: failed(unreachable)"), "{}", ended.text());
+    assert!(
+        ended.stderr.contains("session/orders: failed(unreachable)"),
+        "{}",
+        ended.text()
+    );
     assert!(ended.stderr.contains("hint: "), "{}", ended.text());
 
     // It is remembered, under its id, its first digits and its name.
@@ -162,13 +203,24 @@ fn take_fails_loudly_where_nothing_listens() {
         assert_eq!(shown["id"], id);
     }
     let page = place.run(&["show", "orders"]).stdout;
-    assert!(page.contains("failed(unreachable)") && page.contains("asked by:     lowtide take"), "{page}");
+    assert!(
+        page.contains("failed(unreachable)") && page.contains("asked by:     lowtide take"),
+        "{page}"
+    );
 }
 
 #[test]
 fn a_slot_is_filled_once() {
-    let place = Place::new(&TWO.replace("applications:", "defaults: { deadline: 1s }\napplications:"));
-    let slot = ["run", "orders", "--slot", "2026-11-22T02:00:00.0004+01:00", "-o", "json"];
+    let place =
+        Place::new(&TWO.replace("applications:", "defaults: { deadline: 1s }\napplications:"));
+    let slot = [
+        "run",
+        "orders",
+        "--slot",
+        "2026-11-22T02:00:00.0004+01:00",
+        "-o",
+        "json",
+    ];
     let first = place.run(&slot);
     assert_eq!(first.code, 1, "{}", first.text());
     let again = place.run(&slot);
@@ -176,7 +228,10 @@ fn a_slot_is_filled_once() {
     assert_eq!(again.code, 1, "{}", again.text());
     assert_eq!(again.json(), first.json());
     let run = &first.json()["runs"][0];
-    assert_eq!((&run["origin"], &run["slot"]), (&"slot".into(), &"2026-11-22T01:00:00Z".into()));
+    assert_eq!(
+        (&run["origin"], &run["slot"]),
+        (&"slot".into(), &"2026-11-22T01:00:00Z".into())
+    );
     let request = place.run(&["run", "orders", "-o", "json"]);
     assert_ne!(request.json()["runs"][0]["id"], run["id"]);
 }
@@ -188,8 +243,15 @@ fn waiting_can_be_given_up() {
     assert_eq!(ended.code, 3, "{}", ended.text());
     let run = ended.json()["runs"][0].clone();
     assert!(run["outcome"].is_null());
-    assert_eq!(run["hold"]["why"], "http://127.0.0.1:9: the connection was refused");
-    assert!(ended.stderr.contains("waiting was given up"), "{}", ended.text());
+    assert_eq!(
+        run["hold"]["why"],
+        "http://127.0.0.1:9: the connection was refused"
+    );
+    assert!(
+        ended.stderr.contains("waiting was given up"),
+        "{}",
+        ended.text()
+    );
     // It was given back, so the next process takes it over at once and walks it on. An earlier
     // run under way holds a later one of the same application.
     let next = place.run(&["take", "orders", "--wait", "300ms", "-o", "json"]);
@@ -213,7 +275,10 @@ fn generated_files_cover_everything() {
         let ended = place.run(&["gen", what, directory.to_str().unwrap()]);
         assert_eq!(ended.code, 0, "{}", ended.text());
         for file in files {
-            assert!(directory.join(file).metadata().unwrap().len() > 100, "{file}");
+            assert!(
+                directory.join(file).metadata().unwrap().len() > 100,
+                "{file}"
+            );
         }
         assert!(!directory.join("lowtide-gen.1").exists());
     }

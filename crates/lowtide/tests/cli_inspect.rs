@@ -91,26 +91,41 @@ fn a_missing_file_is_broken() {
     fs::remove_file(some_state_file(&directory)).unwrap();
     let ended = place.run(&["inspect", "savepoint-0102"]);
     assert_eq!(ended.code, 1);
-    assert!(ended.stderr.contains("is broken") && ended.stderr.contains("missing: "), "{}", ended.text());
+    assert!(
+        ended.stderr.contains("is broken") && ended.stderr.contains("missing: "),
+        "{}",
+        ended.text()
+    );
 }
 
 #[test]
 fn a_short_file_is_broken() {
     let place = Place::new("");
     let directory = savepoint(&place, "2.3.0/hashmap-native");
-    let file = File::options().write(true).open(some_state_file(&directory)).unwrap();
+    let file = File::options()
+        .write(true)
+        .open(some_state_file(&directory))
+        .unwrap();
     file.set_len(10).unwrap();
     let ended = place.run(&["inspect", "savepoint-0102", "-o", "json"]);
     assert_eq!(ended.code, 1);
     assert_eq!(ended.json()["verdict"], "broken");
-    assert!(ended.json()["findings"][0].as_str().unwrap().starts_with("short: "));
+    assert!(
+        ended.json()["findings"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("short: ")
+    );
 }
 
 #[test]
 fn truncated_metadata_is_broken() {
     let place = Place::new("");
     let directory = savepoint(&place, "2.3.0/hashmap-native");
-    let file = File::options().write(true).open(directory.join("_metadata")).unwrap();
+    let file = File::options()
+        .write(true)
+        .open(directory.join("_metadata"))
+        .unwrap();
     file.set_len(100).unwrap();
     let ended = place.run(&["inspect", "savepoint-0102"]);
     assert_eq!(ended.code, 1, "{}", ended.text());
@@ -124,7 +139,11 @@ fn what_cannot_be_read_is_not_broken() {
     for location in ["nowhere", "s3://bucket/savepoint-0102"] {
         let ended = place.run(&["inspect", location]);
         assert_eq!(ended.code, 4, "{}", ended.text());
-        assert!(ended.stderr.contains("error: cannot read"), "{}", ended.text());
+        assert!(
+            ended.stderr.contains("error: cannot read"),
+            "{}",
+            ended.text()
+        );
         assert!(!ended.stderr.contains("broken"), "{}", ended.text());
     }
 }

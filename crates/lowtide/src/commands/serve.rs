@@ -143,8 +143,7 @@ impl Serve {
 
     async fn take_over(&mut self) -> Result<(), CatalogError> {
         let (setup, now) = (Arc::clone(&self.setup), self.engine.clock.now());
-        let jobs =
-            walking::take_over_lapsed(&*self.engine, |run| setup.policy(run, now)).await?;
+        let jobs = walking::take_over_lapsed(&*self.engine, |run| setup.policy(run, now)).await?;
         for job in jobs {
             tracing::info!(application = %job.run.application, run = %job.run.id, "taken over");
             self.walk(job.run, job.policy);

@@ -200,9 +200,8 @@ fn say_how_to_resume(
         Stopped::Interrupted => ("interrupted", Exit::Interrupted),
         Stopped::GivenUp => ("waiting was given up", Exit::Unknown),
     };
-    let mut text = format!(
-        "{what}: only the waiting has ended, what was asked of the platform goes on\n"
-    );
+    let mut text =
+        format!("{what}: only the waiting has ended, what was asked of the platform goes on\n");
     for id in open {
         text.push_str(&crate::style::hint(&format!(
             "how it stands: lowtide show {}",
