@@ -84,8 +84,12 @@ impl Authority {
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
                     let mut stream = acceptor.accept(stream).await?;
-                    let mut request = [0; 4_096];
-                    stream.read(&mut request).await?;
+                    let mut request = Vec::new();
+                    while !request.ends_with(b"\r\n\r\n") {
+                        if stream.read_buf(&mut request).await? == 0 {
+                            return Ok(());
+                        }
+                    }
                     let body = r#"{"jobs":[]}"#;
                     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
                     stream.write_all(head.as_bytes()).await?;

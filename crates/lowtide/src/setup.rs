@@ -38,8 +38,9 @@ pub struct Setup {
 impl Setup {
     /// Finds and reads the configuration.
     pub fn read(common: &Common) -> Result<Self, Trouble> {
-        // The environment variable is an option's default already.
-        let path = config::find(common.config.as_deref(), None).map_err(Trouble::Config)?;
+        let env = std::env::var_os("LOWTIDE_CONFIG");
+        let path =
+            config::find(common.config.as_deref(), env.as_deref()).map_err(Trouble::Config)?;
         let config = config::load(&path).map_err(Trouble::Config)?;
         Ok(Self { config })
     }
