@@ -3,7 +3,7 @@
 //! Numbers in names such as *tag 12* are the type bytes of Flink's `MetadataV2V3SerializerBase`.
 
 /// Where bytes are (`org.apache.flink.runtime.state.StreamStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamHandle {
     /// In the metadata itself (`ByteStreamStateHandle`, tag 1).
     Inline {
@@ -45,7 +45,7 @@ pub enum StreamHandle {
 }
 
 /// A piece of a merged file (`SegmentFileStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
     /// Where the piece begins in the file, in bytes.
     pub start: u64,
@@ -87,7 +87,7 @@ impl KeyGroupRange {
 
 /// List, union and broadcast state of one subtask (`OperatorStreamStateHandle`, tag 4; with file
 /// merging `FileMergingOperatorStreamStateHandle`, tag 17).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorStateHandle {
     /// The states in the stream, by name.
     pub states: Vec<OperatorState>,
@@ -98,7 +98,7 @@ pub struct OperatorStateHandle {
 }
 
 /// One named operator state (`OperatorStateHandle.StateMetaInfo`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorState {
     /// Name, as the program or the operator registered it.
     pub name: String,
@@ -120,7 +120,7 @@ pub enum Redistribution {
 }
 
 /// Directories of merged files (`FileMergingOperatorStreamStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileMerging {
     /// Directory of files of the `TaskManager`.
     pub task_owned_dir: String,
@@ -131,7 +131,7 @@ pub struct FileMerging {
 }
 
 /// Keyed state of one subtask (`org.apache.flink.runtime.state.KeyedStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyedStateHandle {
     /// One stream with all key groups (tags 3, 7 and 12): canonical savepoints, and everything of
     /// the heap backend.
@@ -148,7 +148,7 @@ pub enum KeyedStateHandle {
 
 /// One stream with all key groups of a subtask (`KeyGroupsStateHandle`,
 /// `KeyGroupsSavepointStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyGroupsHandle {
     /// Which of the three encodings.
     pub kind: KeyGroupsKind,
@@ -162,7 +162,7 @@ pub struct KeyGroupsHandle {
 }
 
 /// The encodings of [`KeyGroupsHandle`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyGroupsKind {
     /// Up to Flink 1.14 (tag 3).
     V1,
@@ -176,7 +176,7 @@ pub enum KeyGroupsKind {
 }
 
 /// Files of an LSM tree (`IncrementalRemoteKeyedStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncrementalHandle {
     /// The checkpoint that wrote it.
     pub checkpoint_id: i64,
@@ -195,7 +195,7 @@ pub struct IncrementalHandle {
 }
 
 /// What Flink 1.15 added to [`IncrementalHandle`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncrementalDetails {
     /// Bytes that this checkpoint itself wrote. `None` if unknown (-1).
     pub checkpointed_bytes: Option<u64>,
@@ -204,7 +204,7 @@ pub struct IncrementalDetails {
 }
 
 /// One file of an LSM tree (`IncrementalKeyedStateHandle.HandleAndLocalPath`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendFile {
     /// Its name in the state backend's local directory, such as `000012.sst`.
     pub local_path: String,
@@ -213,7 +213,7 @@ pub struct BackendFile {
 }
 
 /// A base and the changes since (`ChangelogStateBackendHandle.ChangelogStateBackendHandleImpl`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangelogHandle {
     /// The key groups.
     pub range: KeyGroupRange,
@@ -232,7 +232,7 @@ pub struct ChangelogHandle {
 }
 
 /// Changes of keyed state (`ChangelogStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChangelogDelta {
     /// In the metadata itself (`InMemoryChangelogStateHandle`, tag 9).
     InMemory {
@@ -265,7 +265,7 @@ pub enum ChangelogDelta {
 }
 
 /// One change (`org.apache.flink.runtime.state.changelog.StateChange`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateChange {
     /// The key group, or -1 for a change of the states' names and serializers.
     pub key_group: i32,
@@ -274,7 +274,7 @@ pub struct StateChange {
 }
 
 /// One piece of a changelog.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangelogStream {
     /// Where the piece begins in the stream, in bytes before compression.
     pub offset: i64,
@@ -284,7 +284,7 @@ pub struct ChangelogStream {
 }
 
 /// Records in flight (`AbstractChannelStateHandle`, `AbstractMergedChannelStateHandle`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChannelState {
     /// Of one channel.
     Single {

@@ -286,8 +286,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// A class description up to its superclass: `name`, serializable, with one field of type `J`
-    /// named `n`.
+    /// A class description up to its superclass: serializable, with one field, a `long` named `n`.
     fn class(name: u8) -> Vec<u8> {
         let mut bytes = vec![TC_CLASSDESC, 0, 1, name];
         bytes.extend([0; 8]);
@@ -322,15 +321,17 @@ mod tests {
 
     #[test]
     fn fields_of_the_superclass_come_first() {
-        let fields = [[0; 8], [1; 8]].concat();
-        let parts = [
-            &[TC_OBJECT][..],
-            &class(b'A'),
-            &class(b'B'),
-            &[TC_NULL],
-            &fields,
-        ];
-        assert_eq!(read_all(&parts), Ok(0));
+        let mut superclass = class(b'B');
+        superclass[15] = b'Z';
+        superclass[18] = b's';
+        let object = [&[TC_OBJECT][..], &class(b'A'), &superclass, &[TC_NULL]].concat();
+        let bytes = [&STREAM_HEADER[..], &object, &[1], &[0; 8]].concat();
+        let mut reader = Reader::new(&bytes);
+        let (objects, root) = read(&mut reader).unwrap();
+        assert_eq!(reader.left(), 0);
+        assert_eq!(objects.class_of(root), Some("A"));
+        assert_eq!(objects.bool_field(root, "s"), Some(true));
+        assert_eq!(objects.field(root, "n"), Some(Value::Other));
     }
 
     #[test]

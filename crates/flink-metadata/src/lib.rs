@@ -72,8 +72,7 @@
 //! Counts are checked against the bytes that are left before anything is allocated, lists grow with
 //! what is really read, and nesting ends at [`MAX_DEPTH`]. So any input is answered, without a
 //! panic, in time proportional to its length and in memory of at most about a hundred times its
-//! length; real files take about their length. Limit the length of what you read into memory; a
-//! large job's metadata has some tens of megabytes.
+//! length. How many bytes to read into memory at all is for the caller to limit.
 //!
 //! Strings are Java's and may hold half of a surrogate pair, which Rust's cannot: it becomes
 //! U+FFFD.

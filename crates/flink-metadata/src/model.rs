@@ -6,7 +6,7 @@ use crate::properties::Properties;
 
 /// The content of a `_metadata` file
 /// (`org.apache.flink.runtime.checkpoint.metadata.CheckpointMetadata`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
     /// Version of the format: 2 to 6.
     pub version: u32,
@@ -22,7 +22,7 @@ pub struct Metadata {
 }
 
 /// State of one `MasterTriggerRestoreHook` (`org.apache.flink.runtime.checkpoint.MasterState`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MasterState {
     /// Version of the hook's own serialization.
     pub version: i32,
@@ -33,7 +33,7 @@ pub struct MasterState {
 }
 
 /// One operator (`org.apache.flink.runtime.checkpoint.OperatorState`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
     /// Name as in the job graph. From version 5 on (Flink 2.0).
     pub name: Option<String>,
@@ -55,7 +55,7 @@ pub struct Operator {
 }
 
 /// One parallel subtask of an operator.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subtask {
     /// Number of the subtask, from 0.
     pub index: u32,
@@ -73,7 +73,7 @@ impl Subtask {
 }
 
 /// State of one subtask (`org.apache.flink.runtime.checkpoint.OperatorSubtaskState`).
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SubtaskState {
     /// List, union and broadcast state that Flink serializes.
     pub managed_operator: Option<OperatorStateHandle>,

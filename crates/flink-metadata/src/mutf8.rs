@@ -79,6 +79,12 @@ mod tests {
     }
 
     #[test]
+    fn long_text_is_read_whole() {
+        let text = "ü".repeat(5000);
+        assert_eq!(decode(text.as_bytes()), Some(text));
+    }
+
+    #[test]
     fn a_lone_surrogate_becomes_the_replacement_character() {
         assert_eq!(
             decode(&[b'a', 0xed, 0xa0, 0xbd, b'b']).as_deref(),

@@ -31,7 +31,7 @@ pub struct Properties {
     pub discard_subsumed: bool,
     /// Flink deletes it when the job is suspended.
     pub discard_suspended: bool,
-    /// The job was restored from it without claiming it.
+    /// A job was restored from it without claiming it (`CheckpointProperties.isUnclaimed`).
     pub unclaimed: bool,
 }
 

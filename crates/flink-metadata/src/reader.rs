@@ -219,12 +219,27 @@ mod tests {
     }
 
     #[test]
+    fn a_count_must_fit_with_the_size_of_its_items() {
+        let bytes = [0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(Reader::new(&bytes).count("items", 4).unwrap(), 2);
+        assert!(Reader::new(&bytes).count("items", 5).is_err());
+        assert!(Reader::new(&bytes[..11]).count("items", 4).is_err());
+    }
+
+    #[test]
     fn depth_is_bounded() {
-        fn descend(reader: &mut Reader<'_>) -> Result<(), ParseError> {
-            reader.deeper(descend)
+        fn descend(reader: &mut Reader<'_>, reached: &mut usize) -> Result<(), ParseError> {
+            reader.deeper(|reader| {
+                *reached += 1;
+                descend(reader, reached)
+            })
         }
-        let kind = descend(&mut Reader::new(&[])).unwrap_err().kind;
+        let mut reached = 0;
+        let kind = descend(&mut Reader::new(&[]), &mut reached)
+            .unwrap_err()
+            .kind;
         assert_eq!(kind, ParseErrorKind::TooDeep { max: MAX_DEPTH });
+        assert_eq!(reached, MAX_DEPTH);
     }
 
     #[test]

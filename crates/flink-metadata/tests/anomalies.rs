@@ -165,11 +165,29 @@ fn key_groups_that_do_not_tile() {
         found(|operator| state(operator, 2).managed_keyed = Some(keyed(3, &[0; 4]))),
         [AnomalyKind::KeyGroupsOverlap { range: overlap }]
     );
+    let overlap = |start, count| AnomalyKind::KeyGroupsOverlap {
+        range: KeyGroupRange { start, count },
+    };
+    let around = |operator: &mut Operator| {
+        state(operator, 1).managed_keyed = Some(keyed(0, &[0; 10]));
+    };
+    assert_eq!(found(around), [overlap(4, 3), overlap(7, 3)]);
     let range = KeyGroupRange { start: 7, count: 4 };
     assert_eq!(
         found(|operator| state(operator, 0).managed_keyed = Some(keyed(7, &[0; 4]))),
         [AnomalyKind::KeyGroupsOutOfRange { subtask: 2, range }]
     );
+}
+
+#[test]
+fn one_key_group_is_enough_to_see_that_another_is_missing() {
+    let one_each = |operator: &mut Operator| {
+        (operator.parallelism, operator.max_parallelism) = (2, 2);
+        operator.subtasks = vec![subtask(0, Some(keyed(0, &[0])))];
+    };
+    let range = KeyGroupRange { start: 1, count: 1 };
+    assert_eq!(found(one_each), [AnomalyKind::KeyGroupsMissing { range }]);
+    assert_eq!(range.to_string(), "key group 1");
 }
 
 #[test]

@@ -759,3 +759,65 @@ fn before_version_4_the_type_is_guessed_from_what_only_one_has() {
         (SnapshotType::Unknown, None)
     );
 }
+
+#[test]
+fn raw_state_follows_managed_state_and_counts_like_it() {
+    let file = |name: &str, size: i64| Bytes::default().u8(6).utf(name).i64(size);
+    let list = |name: &str, size| {
+        Bytes::default()
+            .i32(1)
+            .u8(4)
+            .i32(0)
+            .raw(&file(name, size).0)
+    };
+    let groups = |name: &str, size| {
+        Bytes::default()
+            .u8(3)
+            .i32(0)
+            .i32(0)
+            .raw(&file(name, size).0)
+    };
+    let bytes = Bytes::one_subtask()
+        .raw(&list("a", 1).0)
+        .raw(&list("b", 20).0)
+        .raw(&groups("c", 300).0)
+        .raw(&groups("d", 4000).0)
+        .i32(0)
+        .i32(0);
+    let stream = |path: &str, size| StreamHandle::Relative {
+        path: path.to_owned(),
+        size,
+    };
+    let operator_handle = |path, size| OperatorStateHandle {
+        states: Vec::new(),
+        stream: stream(path, Some(size)),
+        merging: None,
+    };
+    let keyed_handle = |path, size| {
+        KeyedStateHandle::KeyGroups(KeyGroupsHandle {
+            kind: KeyGroupsKind::V1,
+            range: KeyGroupRange { start: 0, count: 0 },
+            offsets: Vec::new(),
+            stream: stream(path, Some(size)),
+        })
+    };
+    let metadata = snapshot(
+        3,
+        vec![operator(SubtaskState {
+            managed_operator: Some(operator_handle("a", 1)),
+            raw_operator: Some(operator_handle("b", 20)),
+            managed_keyed: Some(keyed_handle("c", 300)),
+            raw_keyed: Some(keyed_handle("d", 4000)),
+            ..SubtaskState::default()
+        })],
+    );
+    same(&bytes, &metadata);
+    assert_eq!(
+        (metadata.state_bytes(), metadata.checkpointed_bytes()),
+        (4321, 4321)
+    );
+    let paths: Vec<_> = metadata.files().map(|file| file.path).collect();
+    assert_eq!(paths, ["a", "b", "c", "d"].map(FilePath::Relative));
+    // A handle without key groups says nothing about how they are divided.
+    assert_eq!(metadata.anomalies(), []);
+}

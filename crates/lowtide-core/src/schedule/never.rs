@@ -17,9 +17,10 @@ use super::window::{WEEK_MINUTES, Window};
 /// The most windows of one application; beyond any calendar that a person keeps by hand.
 pub const WINDOWS_MAX: usize = 64;
 
-/// How many days before an instant a window that contains it can have begun: yesterday's window
-/// over midnight, and one more for a day that a zone skipped whole.
-const BEGUN_DAYS_BEFORE: i32 = 2;
+/// The civil days on which a window that contains an instant can have begun, counted back from
+/// the instant's own: yesterday, where it runs over midnight, and tomorrow, where the clock has
+/// gone back over midnight since it began.
+const BEGUN_DAYS_BEFORE: [i64; 3] = [1, 0, -1];
 
 /// How many weeks of touching windows are followed. Windows that leave a minute of the week open
 /// touch for longer only where the change of the clock swallows that very minute.
@@ -100,8 +101,9 @@ impl Never {
     /// The latest end of the single windows that contain this instant.
     fn window_end(&self, instant: Timestamp) -> Option<Timestamp> {
         let today = self.zone.to_datetime(instant).date();
-        let days =
-            (-1..=BEGUN_DAYS_BEFORE).filter_map(|before| today.checked_sub(before.days()).ok());
+        let days = BEGUN_DAYS_BEFORE
+            .iter()
+            .filter_map(|before| today.checked_sub(before.days()).ok());
         days.flat_map(|day| {
             self.windows
                 .iter()

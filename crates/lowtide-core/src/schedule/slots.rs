@@ -40,6 +40,7 @@ enum Walk<'a> {
         zone: &'a TimeZone,
         from: DateTime,
         after: Timestamp,
+        last_day: Date,
     },
     Wildcard {
         cron: &'a Cron,
@@ -72,14 +73,14 @@ impl Stretch {
 impl<'a> Slots<'a> {
     pub(super) fn new(schedule: &'a Schedule, after: Timestamp, until: Timestamp) -> Self {
         Self {
-            walk: Walk::new(schedule, after),
+            walk: Walk::new(schedule, after, until),
             until,
         }
     }
 }
 
 impl<'a> Walk<'a> {
-    fn new(schedule: &'a Schedule, after: Timestamp) -> Option<Self> {
+    fn new(schedule: &'a Schedule, after: Timestamp, until: Timestamp) -> Option<Self> {
         let zone = schedule.zone();
         match schedule.rhythm() {
             Rhythm::Every(period) => Some(Self::every(*period, after)),
@@ -97,6 +98,7 @@ impl<'a> Walk<'a> {
                 zone,
                 from: zone.to_datetime(after),
                 after,
+                last_day: last_civil_day(zone, until),
             }),
         }
     }
@@ -124,21 +126,19 @@ impl<'a> Walk<'a> {
                 zone,
                 from,
                 after,
-            } => {
-                let last_day = last_civil_day(zone, until);
-                loop {
-                    let civil = cron.first_match(*from, last_day)?;
-                    *from = civil.checked_add(MINUTE).ok()?;
-                    let slot = first_instant(zone, civil)?;
-                    if slot > until {
-                        return None;
-                    }
-                    if slot > *after {
-                        *after = slot;
-                        return Some(slot);
-                    }
+                last_day,
+            } => loop {
+                let civil = cron.first_match(*from, *last_day)?;
+                *from = civil.checked_add(MINUTE).ok()?;
+                let slot = first_instant(zone, civil)?;
+                if slot > until {
+                    return None;
                 }
-            }
+                if slot > *after {
+                    *after = slot;
+                    return Some(slot);
+                }
+            },
             Self::Wildcard {
                 cron,
                 zone,

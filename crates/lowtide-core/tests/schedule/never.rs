@@ -103,6 +103,15 @@ fn edges_and_changes_of_the_clock() {
         until("01:00-01:30", new_york, "2026-11-01T06:29:00Z"),
         second
     );
+    // It began on Sunday at 00:00; a minute later the clock went back to Saturday, 23:01.
+    assert_eq!(
+        until(
+            "Sun 00:00-08:00",
+            "America/St_Johns",
+            "2010-11-07T02:40:00Z"
+        ),
+        Some(at("2010-11-07T11:30:00Z"))
+    );
     // The skipped Friday of Apia: its windows shrink to the gap's end, and run on from there.
     let end = Some(at("2011-12-30T14:00:00Z"));
     assert_eq!(
