@@ -345,11 +345,26 @@ impl Walk<'_> {
                         .hint("`deadline:` says how long a run waits"),
                 );
             }
+            Gate::Open(_) if self.copies_may_arrive() => {
+                let why = "a copy of the last attempt's request may still reach the platform";
+                self.hold(HoldKind::Backoff, why, GATE_EVERY);
+            }
             Gate::Open(warnings) => {
                 warnings.into_iter().for_each(|warning| self.warn(warning));
                 self.freeze(vitals);
             }
         }
+    }
+
+    /// Whether a copy of an earlier attempt's request may still arrive: a platform that started
+    /// anew meanwhile would take it for a new one, whatever it said of the first.
+    fn copies_may_arrive(&self) -> bool {
+        let copied = |attempt: &&Attempt| attempt.calls > 1;
+        self.run
+            .attempts
+            .iter()
+            .filter(copied)
+            .any(|attempt| attempt.may_be_on_its_way(self.now))
     }
 
     fn is_capped(&self) -> bool {
