@@ -50,6 +50,16 @@ pub enum Strike {
 
 impl State {
     fn strike(&mut self, now: Timestamp, process: usize, spot: Spot) -> Strike {
+        // Other work of the same process may be polled before its death or stall is noticed.
+        if self.processes[process].crash.is_some() {
+            return Strike::Crash;
+        }
+        if self.processes[process]
+            .stalled_until
+            .is_some_and(|until| until > Instant::now())
+        {
+            return Strike::Stall;
+        }
         if self.quiet {
             return Strike::None;
         }

@@ -186,7 +186,7 @@ impl State {
                 .into_iter()
                 .flatten()
                 .any(|(pause, _)| {
-                    pause.from <= *slot && pause.until.is_none_or(|until| *slot < until)
+                    pause.from <= *slot && pause.until.is_none_or(|until| *slot < until + SKEW)
                 });
             !paused && !self.model.runs.contains_key(&RunId::of_slot(key, *slot))
         });
@@ -328,6 +328,7 @@ impl State {
             (platform.up && platform.store == Store::Readable).then_some(platform.seen_well_since);
         let mut wrong = None;
         for attempt in &run.attempts {
+            let arrives = self.arrives_anew(now, run.id, attempt.number);
             let Some(truth) = self.witness.attempts.get(&(run.id, attempt.number)) else {
                 continue;
             };
@@ -337,7 +338,7 @@ impl State {
                     || visible_since
                         .is_some_and(|since| now.duration_since(at.max(since)) > SEEN_AFTER)
             });
-            let alive = !lost_sight && (truth.in_progress > 0 || !truth.in_flight.is_empty());
+            let alive = !lost_sight && (truth.in_progress > 0 || arrives);
             if whole || alive {
                 wrong = Some(format!(
                     "run {} ends failed({}), and attempt {} {}",
@@ -366,6 +367,21 @@ impl State {
                 self.violate(now, Invariant::UnreadableIsNotBroken, app, text);
             }
         }
+    }
+
+    /// Whether a request is on its way that the platform, as it is now, would not recognise.
+    fn arrives_anew(&self, now: Timestamp, run: RunId, attempt: u32) -> bool {
+        let truth = self.witness.attempts.get(&(run, attempt));
+        let platform = self
+            .by_run(run)
+            .map(|app| &self.platforms[self.apps[app].platform]);
+        let recognised = platform.is_some_and(|platform| {
+            platform
+                .operations
+                .values()
+                .any(|one| one.run == run && one.attempt == attempt && one.is_remembered(now))
+        });
+        !recognised && truth.is_some_and(|truth| !truth.in_flight.is_empty())
     }
 
     fn witness_capped(&mut self, now: Timestamp, before: &Run, run: &Run) {
@@ -463,7 +479,7 @@ impl State {
         for (other, truth) in others {
             let earlier = other < number
                 && (truth.in_progress > 0
-                    || !truth.in_flight.is_empty()
+                    || self.arrives_anew(now, run, other)
                     || truth.whole_at.is_some());
             let later = other > number && truth.taken > 0;
             if earlier || later {
