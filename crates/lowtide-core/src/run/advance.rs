@@ -552,6 +552,9 @@ impl Walk<'_> {
         }
         // One that was frozen after the deadline had waited only for its turn.
         let too_late = self.past_deadline() && attempt.frozen_at < self.run.trigger_deadline;
+        if too_late && attempt.may_be_on_its_way(self.now) {
+            return false;
+        }
         if too_late {
             let text = "the platform had accepted nothing when the deadline passed".to_owned();
             self.with_attempt(|attempt| {
