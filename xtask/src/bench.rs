@@ -48,14 +48,24 @@ printf %s "$reply" | jq -r .operation.location
 /// Runs all measurements. Says whether the promised bound on status requests held.
 pub fn run(ten_minutes: bool) -> Result<bool> {
     testbench::java::bin()?;
-    testbench::debian::ensure("curl")?;
-    testbench::debian::ensure("jq")?;
+    for program in ["curl", "jq"] {
+        testbench::java::debian_program(program)?;
+    }
     let lowtide = cargo::lowtide("release")?;
     let cluster = Cluster::builder(Release::V2_3)
         .checkpoint_timeout(Duration::from_secs(3_600))
         .start()?;
-    let job = cluster.submit(&JobSpec { keys: 2_000, value_bytes: 256, ..JobSpec::named("orders") })?;
-    let bench = Bench { lowtide, cluster, job, folder: tempfile::tempdir()? };
+    let job = cluster.submit(&JobSpec {
+        keys: 2_000,
+        value_bytes: 256,
+        ..JobSpec::named("orders")
+    })?;
+    let bench = Bench {
+        lowtide,
+        cluster,
+        job,
+        folder: tempfile::tempdir()?,
+    };
     bench.overhead()?;
     let held = bench.status_requests(ten_minutes)?;
     bench.cold_start()?;
@@ -78,7 +88,13 @@ struct Tool<'a> {
 }
 
 impl Bench {
-    fn configuration(&self, name: &str, url: &str, schedule: &str, applications: usize) -> Result<PathBuf> {
+    fn configuration(
+        &self,
+        name: &str,
+        url: &str,
+        schedule: &str,
+        applications: usize,
+    ) -> Result<PathBuf> {
         let path = self.folder.path().join(format!("{name}.yaml"));
         let catalog = self.folder.path().join(format!("{name}.db"));
         let mut text = format!(
@@ -104,35 +120,54 @@ impl Bench {
         ];
         for round in 0..WARM_UP + ROUNDS {
             for tool in &mut tools {
-                let (wall, location) = (tool.take)().with_context(|| format!("take a savepoint with {}", tool.name))?;
+                let (wall, location) = (tool.take)()
+                    .with_context(|| format!("take a savepoint with {}", tool.name))?;
                 let own_ms = self.end_to_end_ms(&location)?;
                 if round >= WARM_UP {
-                    tool.overheads_ms.push(wall.as_secs_f64() * 1_000.0 - own_ms);
+                    tool.overheads_ms
+                        .push(wall.as_secs_f64() * 1_000.0 - own_ms);
                 }
             }
         }
-        say(&format!("\noverhead of one savepoint, in ms: wall time less Flink's own; {ROUNDS} rounds, in turns"));
-        say(&format!("{:>9} {:>9} {:>9} {:>9}  tool", "median", "min", "max", "ratio"));
+        say(&format!(
+            "\noverhead of one savepoint, in ms: wall time less Flink's own; {ROUNDS} rounds, in turns"
+        ));
+        say(&format!(
+            "{:>9} {:>9} {:>9} {:>9}  tool",
+            "median", "min", "max", "ratio"
+        ));
         let ours = median(&tools[0].overheads_ms);
         for tool in &tools {
             let (low, high) = extremes(&tool.overheads_ms);
             let middle = median(&tool.overheads_ms);
-            say(&format!("{middle:9.1} {low:9.1} {high:9.1} {:8.1}x  {}", middle / ours, tool.name));
+            say(&format!(
+                "{middle:9.1} {low:9.1} {high:9.1} {:8.1}x  {}",
+                middle / ours,
+                tool.name
+            ));
         }
         Ok(())
     }
 
     fn lowtide_take(&self, config: &Path) -> Result<(Duration, String)> {
         let mut command = Command::new(&self.lowtide);
-        command.arg("--config").arg(config).args(["take", "orders", "--output", "json"]);
+        command
+            .arg("--config")
+            .arg(config)
+            .args(["take", "orders", "--output", "json"]);
         let (wall, printed) = timed(&mut command)?;
-        let taken: Value = serde_json::from_str(&printed).context("read what `lowtide take` prints")?;
-        let location = taken["runs"][0]["location"].as_str().context("`lowtide take` names no location")?;
+        let taken: Value =
+            serde_json::from_str(&printed).context("read what `lowtide take` prints")?;
+        let location = taken["runs"][0]["location"]
+            .as_str()
+            .context("`lowtide take` names no location")?;
         Ok((wall, location.to_owned()))
     }
 
     fn flink_savepoint(&self) -> Result<(Duration, String)> {
-        let (wall, printed) = self.cluster.cli_savepoint(&self.job.id, &self.cluster.savepoint_root())?;
+        let (wall, printed) = self
+            .cluster
+            .cli_savepoint(&self.job.id, &self.cluster.savepoint_root())?;
         let location = printed
             .split_whitespace()
             .find(|word| word.contains("/savepoint-"))
@@ -143,7 +178,10 @@ impl Bench {
     fn curl_and_jq(&self, pause: &str) -> Result<(Duration, String)> {
         let mut command = Command::new("sh");
         let target = self.cluster.savepoint_root();
-        command.args(["-c", CURL_AND_JQ, "sh", self.cluster.url(), "orders"]).arg(target).arg(pause);
+        command
+            .args(["-c", CURL_AND_JQ, "sh", self.cluster.url(), "orders"])
+            .arg(target)
+            .arg(pause);
         let (wall, printed) = timed(&mut command)?;
         Ok((wall, printed.trim().to_owned()))
     }
@@ -166,25 +204,38 @@ impl Bench {
 
     fn status_requests(&self, ten_minutes: bool) -> Result<bool> {
         let proxy = Proxy::start(self.cluster.url())?;
-        let config = self.configuration("requests", &proxy.url(), "", 1)?;
-        say("\nrequests of `lowtide take`, by how long the savepoint takes (a new application: no history)");
-        say(&format!("{:>10} {:>8} {:>8} {:>12}", "savepoint", "status", "all", "late by"));
+        let config = self.configuration("requests", proxy.url(), "", 1)?;
+        say(
+            "\nrequests of `lowtide take`, by how long the savepoint takes (a new application: no history)",
+        );
+        say(&format!(
+            "{:>10} {:>8} {:>8} {:>12}",
+            "savepoint", "status", "all", "late by"
+        ));
         let mut held = true;
         for seconds in SLOW_S.into_iter().chain(ten_minutes.then_some(600)) {
             // Without history Lowtide cannot know how long it takes: the harder case.
             fs::remove_file(self.folder.path().join("requests.db")).ok();
             self.job.control.slow(Duration::from_secs(seconds))?;
-            let before = proxy.requests().len();
+            proxy.forget();
             let (wall, location) = self.lowtide_take(&config)?;
-            let requests = proxy.requests().split_off(before);
-            let status = requests.iter().filter(|request| request.method == "GET" && request.path.contains("/savepoints/"));
-            let status = status.count();
+            let all = proxy.requests();
+            let status = all
+                .iter()
+                .filter(|it| it.method == "GET" && it.path.contains("/savepoints/"))
+                .count();
             held &= status <= STATUS_REQUESTS_MAX;
             let late = wall.as_secs_f64() - self.end_to_end_ms(&location)? / 1_000.0;
-            say(&format!("{seconds:8} s {status:8} {:8} {late:10.2} s", requests.len()));
+            say(&format!(
+                "{seconds:8} s {status:8} {:8} {late:10.2} s",
+                all.len()
+            ));
         }
         self.job.control.slow(Duration::ZERO)?;
-        say(&format!("at most {STATUS_REQUESTS_MAX} status requests: {}", if held { "held" } else { "BROKEN" }));
+        say(&format!(
+            "at most {STATUS_REQUESTS_MAX} status requests: {}",
+            if held { "held" } else { "BROKEN" }
+        ));
         Ok(held)
     }
 
@@ -195,7 +246,12 @@ impl Bench {
         let mut version = Vec::new();
         let mut check = Vec::new();
         for _ in 0..STARTS {
-            version.push(timed(Command::new(&self.lowtide).arg("--version"))?.0.as_secs_f64() * 1_000.0);
+            version.push(
+                timed(Command::new(&self.lowtide).arg("--version"))?
+                    .0
+                    .as_secs_f64()
+                    * 1_000.0,
+            );
             let mut command = Command::new(&self.lowtide);
             command.arg("--config").arg(&config).arg("check");
             check.push(timed(&mut command)?.0.as_secs_f64() * 1_000.0);
@@ -203,7 +259,9 @@ impl Bench {
         say(&format!("\ncold start, median of {STARTS}"));
         say(&format!("{:9.1} ms  lowtide --version", median(&version)));
         say(&format!("{:9.1} ms  lowtide check", median(&check)));
-        let size = fs::metadata(&self.lowtide).context("look at the program")?.len();
+        let size = fs::metadata(&self.lowtide)
+            .context("look at the program")?
+            .len();
         say(&format!("{:9.1} MB  the program", size as f64 / 1e6));
         Ok(())
     }
@@ -212,13 +270,26 @@ impl Bench {
         say("\nresident memory of an idle `serve`");
         for applications in [1, 1_000] {
             let name = format!("idle-{applications}");
-            let config = self.configuration(&name, self.cluster.url(), "schedule: \"0 0 1 1 *\"\n", applications)?;
+            let config = self.configuration(
+                &name,
+                self.cluster.url(),
+                "schedule: \"0 0 1 1 *\"\n",
+                applications,
+            )?;
             let mut command = bound(&self.lowtide);
-            command.arg("--config").arg(&config).arg("serve").stdout(Stdio::null()).stderr(Stdio::null());
+            command
+                .arg("--config")
+                .arg(&config)
+                .arg("serve")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
             let mut daemon = Bound::start(command)?;
             let kib = settled_kib(daemon.id())?;
             daemon.kill()?;
-            say(&format!("{:9.1} MB  with {applications} applications", kib as f64 / 1024.0));
+            say(&format!(
+                "{:9.1} MB  with {applications} applications",
+                kib as f64 / 1024.0
+            ));
         }
         Ok(())
     }
@@ -226,17 +297,28 @@ impl Bench {
 
 impl<'a> Tool<'a> {
     fn new(name: &'static str, take: impl Fn() -> Result<(Duration, String)> + 'a) -> Self {
-        Self { name, take: Box::new(take), overheads_ms: Vec::new() }
+        Self {
+            name,
+            take: Box::new(take),
+            overheads_ms: Vec::new(),
+        }
     }
 }
 
 /// Runs a command to its end; how long it took, and what it printed.
 fn timed(command: &mut Command) -> Result<(Duration, String)> {
     let start = Instant::now();
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("run {command:?}"))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("run {command:?}"))?;
     let took = start.elapsed();
     if !output.status.success() {
-        bail!("{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{command:?} ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
 }
@@ -246,9 +328,17 @@ fn settled_kib(pid: u32) -> Result<u64> {
     let mut last = 0;
     for _ in 0..30 {
         std::thread::sleep(Duration::from_secs(1));
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("read VmRSS")?;
+        let status =
+            fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("no VmRSS")?;
+        let kib: u64 = line
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .context("read VmRSS")?;
         if kib == last {
             return Ok(kib);
         }
@@ -265,5 +355,9 @@ fn median(values: &[f64]) -> f64 {
 }
 
 fn extremes(values: &[f64]) -> (f64, f64) {
-    values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)))
+    values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+            (low.min(*value), high.max(*value))
+        })
 }

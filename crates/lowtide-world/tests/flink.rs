@@ -14,14 +14,14 @@ use lowtide_core::fault::{Fault, FaultKind};
 use lowtide_core::name::{JobId, Location, PlatformName, RunId, TriggerId};
 use lowtide_core::ports::World;
 use lowtide_core::resolve::JobState;
-use lowtide_core::run::{Attempt, Cause, CauseKind, Operation, Reply};
+use lowtide_core::run::{Attempt, CauseKind, Operation, Reply};
 use lowtide_core::savepoint::Format;
 use lowtide_core::verify;
 use lowtide_world::Hands;
 use lowtide_world::flink::Settings;
 use lowtide_world::platform::PlatformSettings;
 use testbench::control::Part;
-use testbench::flink::{Cluster, JobHandle, JobSpec, Release};
+use testbench::flink::{Backend, Cluster, JobHandle, JobSpec, Release};
 
 /// For everything that a small job does.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -65,6 +65,9 @@ fn all(release: Release) -> Result<()> {
             bench.bad_targets(&job).await.context("bad targets")?;
             bench.failing_tasks(&job).await.context("failing tasks")?;
             bench.expiry().await.context("expiry")?;
+            if release == Release::V2_3 {
+                bench.for_st().await.context("ForSt")?;
+            }
             bench.wrong_base_path().await.context("wrong base path")
         })
 }
@@ -138,15 +141,15 @@ impl Bench {
         bail!("still in progress after {LIMIT:?}")
     }
 
-    async fn failure_of(&self, attempt: &Attempt) -> Result<Cause> {
+    /// Asks, and expects a failure of this kind that says this.
+    async fn fails(&self, attempt: &Attempt, kind: CauseKind, said: &str) -> Result<()> {
         self.accepted(attempt).await?;
-        match self.end_of(attempt).await? {
-            Operation::Failed(cause) => {
-                eprintln!("CAUSE {cause:?}");
-                Ok(cause)
-            }
-            other => bail!("{other:?} instead of a failure"),
-        }
+        let Operation::Failed(cause) = self.end_of(attempt).await? else {
+            bail!("no failure");
+        };
+        ensure!(cause.kind == kind && cause.hint.is_some(), "{cause:?}");
+        ensure!(cause.text.contains(said), "{cause:?}");
+        Ok(())
     }
 
     async fn jobs_and_vitals(&self, job: &JobHandle) -> Result<()> {
@@ -160,7 +163,6 @@ impl Bench {
         ensure!(seen.id.as_str() == job.id && seen.state == JobState::Running);
 
         let vitals = self.hands.vitals(&self.platform, &seen.id).await?;
-        eprintln!("VITALS {vitals:?}");
         ensure!(vitals.state == JobState::Running);
         ensure!(vitals.started_at == seen.started_at);
         ensure!(vitals.restarted_at.is_none());
@@ -192,7 +194,6 @@ impl Bench {
         while asked.elapsed() < LIMIT {
             let vitals = self.hands.vitals(&self.platform, job).await?;
             if let Some(pressed) = vitals.back_pressured {
-                eprintln!("BACKPRESSURE after {:?}", asked.elapsed());
                 ensure!(!pressed, "200 records a second press nobody");
                 return Ok(());
             }
@@ -283,7 +284,6 @@ impl Bench {
             .err()
             .context("no such job")?;
         ensure!(fault.kind == FaultKind::Gone, "{fault:?}");
-        eprintln!("FAULT {fault:?}");
         let attempt = self.attempt(stranger, &self.root(), Format::Canonical);
         let operation = self.hands.operation(&self.platform, &attempt).await?;
         ensure!(
@@ -293,20 +293,25 @@ impl Bench {
                 }
         );
         // Flink accepts it all the same.
-        ensure!(self.failure_of(&attempt).await?.kind == CauseKind::NotRunning);
-        Ok(())
+        let said = format!("Could not find Flink job ({stranger})");
+        self.fails(&attempt, CauseKind::NotRunning, &said).await
     }
 
     async fn bad_targets(&self, job: &JobHandle) -> Result<()> {
         let file = self.cluster.scratch().join("a-file");
         fs::write(&file, "in the way")?;
-        for base in [
-            Location::new(file.to_string_lossy()),
-            Location::new("nosuch://bucket/savepoints"),
+        for (base, said) in [
+            (
+                Location::new(file.to_string_lossy()),
+                "Failed to create savepoint directory at file:/",
+            ),
+            (
+                Location::new("nosuch://bucket/savepoints"),
+                "Could not find a file system implementation for scheme 'nosuch'",
+            ),
         ] {
             let attempt = self.attempt(&job.id, &base, Format::Canonical);
-            let cause = self.failure_of(&attempt).await?;
-            ensure!(cause.kind == CauseKind::Target, "{cause:?}");
+            self.fails(&attempt, CauseKind::Target, said).await?;
             ensure!(
                 self.hands
                     .directories(&self.platform, &attempt)
@@ -318,19 +323,24 @@ impl Bench {
     }
 
     async fn failing_tasks(&self, job: &JobHandle) -> Result<()> {
-        for part in [Part::Async, Part::Sync] {
+        for (part, said) in [
+            (
+                Part::Async,
+                "Asynchronous task checkpoint failed: told to fail in the async part",
+            ),
+            (Part::Sync, "Task has failed: told to fail in the sync part"),
+        ] {
             job.wait_running()?;
             job.control.fail(part)?;
             let attempt = self.attempt(&job.id, &self.root(), Format::Canonical);
-            let cause = self.failure_of(&attempt).await?;
-            ensure!(cause.kind == CauseKind::TaskFailed, "{cause:?}");
+            self.fails(&attempt, CauseKind::TaskFailed, said).await?;
             job.control.heal()?;
         }
         job.control.crash()?;
         job.wait_state("RESTARTING", LIMIT)?;
         let attempt = self.attempt(&job.id, &self.root(), Format::Canonical);
-        let cause = self.failure_of(&attempt).await?;
-        ensure!(cause.kind == CauseKind::NotReady, "{cause:?}");
+        let said = "Not all required tasks are currently running";
+        self.fails(&attempt, CauseKind::NotReady, said).await?;
         job.control.heal()?;
         job.wait_running()?;
         let asked = Instant::now();
@@ -351,9 +361,21 @@ impl Bench {
         })?;
         job.control.block(Part::Async)?;
         let attempt = self.attempt(&job.id, &self.root(), Format::Canonical);
-        let cause = self.failure_of(&attempt).await?;
+        let said = "Checkpoint expired before completing";
+        self.fails(&attempt, CauseKind::Expired, said).await?;
         job.control.unblock()?;
-        ensure!(cause.kind == CauseKind::Expired, "{cause:?}");
+        job.cancel()
+    }
+
+    /// A canonical savepoint of it would restart the job, so this must show beforehand.
+    async fn for_st(&self) -> Result<()> {
+        let job = self.cluster.submit(&JobSpec {
+            backend: Backend::ForSt,
+            ..JobSpec::named("forst")
+        })?;
+        let id = JobId::new(job.id.clone());
+        let vitals = self.hands.vitals(&self.platform, &id).await?;
+        ensure!(!vitals.canonical_possible, "{vitals:?}");
         job.cancel()
     }
 
@@ -364,7 +386,6 @@ impl Bench {
             .await
             .err()
             .context("no API there")?;
-        eprintln!("FAULT {fault:?}");
         ensure!(
             fault.kind == FaultKind::Permanent && fault.hint.is_some(),
             "{fault:?}"
@@ -375,7 +396,7 @@ impl Bench {
             Format::Native,
         );
         let reply = lost.trigger(&self.platform, &attempt).await;
-        eprintln!("REPLY {reply:?}");
+        ensure!(matches!(reply, Reply::Unclear(_)), "{reply:?}");
         Ok(())
     }
 }

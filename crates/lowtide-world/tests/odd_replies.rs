@@ -659,6 +659,9 @@ async fn looking_at_a_job_costs_a_bounded_number_of_requests() -> Result<()> {
     ensure!(first == 4 + 8, "{first} requests");
     hands.vitals(&flink(), &job).await?;
     let second = server.requests().len() - first;
-    ensure!(second == 3 + 8, "{second} requests: the configuration is remembered");
+    ensure!(
+        second == 3 + 8,
+        "{second} requests: the configuration is remembered"
+    );
     Ok(())
 }

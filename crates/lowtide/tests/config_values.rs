@@ -1,5 +1,5 @@
 //! What a file that is right comes to.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::unnecessary_wraps, missing_docs)]
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use lowtide_world::platform::PlatformSettings;
 use secrecy::{ExposeSecret, SecretString};
 
 fn secrets(source: &SecretSource) -> Result<SecretString, SecretError> {
-    Ok(SecretString::from(match source {
-        SecretSource::Env(name) => format!("from {name}"),
-        SecretSource::File(path) => format!("from-{}", path.display()),
-    }))
+    match source {
+        SecretSource::Env(name) => Ok(SecretString::from(format!("from {name}"))),
+        SecretSource::File(path) => Ok(SecretString::from(format!("from-{}", path.display()))),
+    }
 }
 
 fn read(text: &str) -> Config {
@@ -197,6 +197,10 @@ fn files_that_cannot_be_read_are_told_apart() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut file, b"timezone: \xff").unwrap();
     let error = config::load(file.path()).unwrap_err();
+    let shown = error
+        .to_string()
+        .replace(&*file.path().to_string_lossy(), "FILE");
+    insta::assert_snapshot!("not_text", format!("{shown}\n{}", error.hints().join("\n")));
     assert!(
         matches!(error, ConfigError::NotText { at: 10, .. }),
         "{error}"

@@ -8,8 +8,11 @@
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+
+use crate::http::until;
 
 type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
 
@@ -82,6 +85,17 @@ impl Bound {
         // It may have ended by itself; the wait tells.
         let _ = self.child.kill();
         self.child.wait().context("wait for a killed child")
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    ///
+    /// # Errors
+    /// It has not ended within `limit`; it is killed then.
+    pub fn terminate(mut self, limit: Duration) -> Result<()> {
+        let mut ask = bound("kill");
+        ask.args(["-TERM", &self.id().to_string()]);
+        output(ask)?;
+        until("a child to end", limit, || Ok(self.ended()?.map(|_| ())))
     }
 
     /// How it ended, if it did.

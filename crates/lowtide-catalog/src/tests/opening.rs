@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::open_in;
+use crate::open::prepare_place;
 use crate::{Catalog, OpenError};
 
 async fn refusal(path: &Path) -> OpenError {
@@ -75,6 +76,20 @@ async fn names_that_sqlite_would_take_for_something_else_are_files() {
         Catalog::open(&path).await.unwrap().close().await;
         assert!(path.is_file(), "{name}");
     }
+}
+
+#[test]
+fn a_network_file_system_is_refused_before_anything_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a/b/catalog.db");
+    let error = prepare_place(&path, |there| {
+        assert_eq!(there, directory.path(), "what is there already decides");
+        Some("nfs4".to_owned())
+    })
+    .unwrap_err();
+    assert!(matches!(error, OpenError::Network { .. }), "{error:?}");
+    assert!(error.to_string().contains("nfs4"));
+    assert!(!directory.path().join("a").exists());
 }
 
 #[tokio::test]

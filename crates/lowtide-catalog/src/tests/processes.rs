@@ -1,9 +1,15 @@
 //! Several handles and processes on one file, and processes that are killed.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "a child tells its parent what it has done"
+)]
+
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use lowtide_core::ports::{Catalog as _, CatalogError, Claim, Commit};
 use lowtide_core::run::{Phase, Run};
@@ -11,7 +17,7 @@ use lowtide_core::savepoint::Standing;
 
 use super::open_in;
 use super::records::{key, savepoint, slot, step, verified};
-use crate::Catalog;
+use crate::{BUSY_WAIT, Catalog};
 
 /// Set in a child of these tests: the directory of the catalog.
 const CHILD: &str = "LOWTIDE_CATALOG_TEST_CHILD";
@@ -131,6 +137,34 @@ async fn what_one_handle_commits_the_other_reads() {
 }
 
 #[tokio::test]
+async fn a_held_file_is_waited_for_and_then_told_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let holder = open_in(directory.path()).await;
+    let run = slot(&key("a"), 0);
+    holder
+        .claim(std::slice::from_ref(&run), None)
+        .await
+        .unwrap();
+    let held = holder.begin().await.unwrap();
+    // Opening and reading need no right to write.
+    let other = open_in(directory.path()).await;
+    assert_eq!(other.run(run.id).await.unwrap(), Some(run.clone()));
+    let next = step(&run, Phase::Waiting);
+    let began = Instant::now();
+    let error = other.commit(plain(&next, &[])).await.unwrap_err();
+    let waited = began.elapsed();
+    assert!(matches!(error, CatalogError::Broken(_)), "{error:?}");
+    assert!(error.to_string().contains("another process"), "{error}");
+    assert!(waited >= BUSY_WAIT && waited < BUSY_WAIT * 3, "{waited:?}");
+    // And it goes on where the holder is done within that time.
+    let (committed, released) = futures_util::join!(other.commit(plain(&next, &[])), async {
+        held.rollback().await
+    });
+    released.unwrap();
+    assert_eq!(committed, Ok(()));
+}
+
+#[tokio::test]
 async fn a_dropped_commit_leaves_the_writer_free() {
     let directory = tempfile::tempdir().unwrap();
     let catalog = open_in(directory.path()).await;
@@ -174,8 +208,8 @@ async fn two_processes_claim_each_slot_once() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let test = "tests::processes::two_processes_claim_each_slot_once";
-    let children = [(); 3].map(|()| child(test, directory.path()));
+    let name = "tests::processes::two_processes_claim_each_slot_once";
+    let children = [(); 3].map(|()| child(name, directory.path()));
     let mut claimed = 0;
     for child in children {
         let output = child.wait_with_output().unwrap();
@@ -197,10 +231,10 @@ async fn nothing_committed_is_lost_when_a_process_is_killed() {
         return commit_for_ever(Path::new(&directory), &run).await;
     }
     let directory = tempfile::tempdir().unwrap();
-    let test = "tests::processes::nothing_committed_is_lost_when_a_process_is_killed";
+    let name = "tests::processes::nothing_committed_is_lost_when_a_process_is_killed";
     let mut last_version = 0;
     for kill in 1..=KILLS {
-        let mut child = child(test, directory.path());
+        let mut child = child(name, directory.path());
         let mut said = 0;
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         for (count, version) in lines

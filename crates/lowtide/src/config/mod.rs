@@ -1,12 +1,14 @@
 //! The configuration: one YAML file in, values that the engine takes out.
 //!
-//! A file goes through three stages, each with one kind of mistake:
+//! A file goes through two stages, each with its kind of mistake:
 //!
 //! 1. [`yaml`]: the shape. Unknown, missing and duplicate keys, wrong types. The library ends at
 //!    the first of these.
 //! 2. [`meaning`]: the values. Every schedule, duration, URL and secret is read, and what
 //!    contradicts itself is refused; all such mistakes are collected and shown at once.
-//! 3. Nothing: what comes out, [`Config`], cannot be wrong in a way that the file could tell.
+//!
+//! What comes out, [`Config`], cannot be wrong in a way that the file could tell. (Whether a
+//! certificate can be read, or a cluster be reached, is for those who need it.)
 //!
 //! A file is refused as a whole: half a configuration would silently take no savepoints of the
 //! other half.

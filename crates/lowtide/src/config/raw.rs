@@ -76,7 +76,7 @@ pub(super) struct File {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Catalog {
-    /// The file of an SQLite database, created where it is absent; on a local disk, not on a
+    /// The file of an `SQLite` database, created where it is absent; on a local disk, not on a
     /// network file system. A relative path is taken from the directory of this configuration
     /// file. Default: `$XDG_STATE_HOME/lowtide/catalog.db`, or
     /// `~/.local/state/lowtide/catalog.db`.

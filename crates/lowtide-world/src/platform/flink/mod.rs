@@ -9,6 +9,7 @@
 mod duration;
 mod failure;
 mod http;
+mod metrics;
 mod settings;
 mod tls;
 mod vitals;
@@ -24,6 +25,7 @@ use lowtide_core::run::{Attempt, Cause, CauseKind, Operation, REPEAT_MARGIN, Rep
 use tokio::sync::Mutex;
 
 use http::{Answer, Endpoint, Trouble};
+use metrics::Freshness;
 pub use settings::{Auth, Settings, SettingsError, TIMEOUT};
 use wire::Cluster;
 
@@ -47,6 +49,7 @@ pub struct Client {
     endpoint: Endpoint,
     post_timeout: Duration,
     cluster: Mutex<Option<(Instant, Cluster)>>,
+    metrics: Freshness,
 }
 
 impl Client {
@@ -59,6 +62,7 @@ impl Client {
             endpoint: Endpoint::new(settings)?,
             post_timeout: settings.timeout.min(margin),
             cluster: Mutex::new(None),
+            metrics: Freshness::default(),
         })
     }
 
@@ -100,7 +104,7 @@ impl Client {
         let body = wire::Trigger {
             target_directory: attempt.target.as_str(),
             format_type: attempt.format.as_flink(),
-            trigger_id: &trigger_id,
+            id: &trigger_id,
         };
         let answer = self
             .endpoint
@@ -158,10 +162,10 @@ impl Client {
         let sources: Vec<&str> = details.sources().collect();
         let asked = sources.iter().take(SOURCES_MAX).map(|vertex| async move {
             let path = format!("/jobs/{job}/vertices/{vertex}/backpressure");
-            self.get::<wire::BackPressure>(&path, SMALL_BYTES_MAX)
-                .await
-                .ok()?
-                .is_high(details.now)
+            let answer: wire::BackPressure = self.get(&path, SMALL_BYTES_MAX).await.ok()?;
+            let fetched_ms = answer.fetched_ms()?;
+            let believed = self.metrics.believes(fetched_ms, details.now);
+            answer.is_high().filter(|_| believed)
         });
         let levels = futures_util::future::join_all(asked).await;
         if levels.contains(&Some(true)) {

@@ -89,23 +89,25 @@ impl Reader<'_> {
     }
 
     fn flink(&mut self, flink: &raw::Flink) -> Option<Settings> {
+        let problems = self.problems.len();
         let url = self.url(&flink.url);
-        let auth = flink.auth.as_ref().map(|auth| self.auth(auth));
-        let ca = flink.ca.as_ref().map(|ca| self.path(ca));
-        let client_cert = flink.client_cert.as_ref().map(|pair| {
-            let (cert, key) = (self.path(&pair.cert), self.path(&pair.key));
-            Some((cert?, key?))
-        });
         if let Some(url) = &url {
             self.refuse_tls_without_https(url, flink);
         }
+        let auth = flink.auth.as_ref().and_then(|auth| self.auth(auth));
+        let ca = flink.ca.as_ref().and_then(|ca| self.path(ca));
+        let client_cert = flink
+            .client_cert
+            .as_ref()
+            .and_then(|pair| self.path(&pair.cert).zip(self.path(&pair.key)));
         let timeout = self.timeout(flink.timeout.as_ref());
         let paths = self.paths(flink.paths.as_ref());
-        Some(Settings {
+        // What is absent because it is wrong must not pass for absent.
+        (self.problems.len() == problems).then_some(Settings {
             url: url?,
-            auth: whole(auth)?,
-            ca: whole(ca)?,
-            client_cert: whole(client_cert)?,
+            auth,
+            ca,
+            client_cert,
             timeout: timeout?,
             paths,
         })
@@ -293,15 +295,6 @@ impl Reader<'_> {
             paths.push((location.to_string(), to.value.clone()));
         }
         paths
-    }
-}
-
-/// Turns "absent, or read, or wrong" into "read or absent", or nothing if wrong.
-fn whole<T>(value: Option<Option<T>>) -> Option<Option<T>> {
-    match value {
-        Some(None) => None,
-        Some(some) => Some(some),
-        None => Some(None),
     }
 }
 
