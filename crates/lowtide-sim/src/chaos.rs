@@ -75,11 +75,9 @@ async fn job_manager_dies(sim: &Arc<Sim>, ix: usize) {
         platform.seen_well_since = now;
         platform.incarnation += 1;
         if ha {
-            for job in platform
-                .jobs
-                .values_mut()
-                .filter(|job| !job.state.is_ended())
-            {
+            // Ended jobs are listed from the memory of the `JobManager` that saw them end.
+            platform.jobs.retain(|_, job| !job.state.is_ended());
+            for job in platform.jobs.values_mut() {
                 job.started_at = now;
                 job.restarted_at = None;
                 job.state = JobState::Running;
