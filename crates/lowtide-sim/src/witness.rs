@@ -166,6 +166,10 @@ impl State {
 
     fn witness_considered(&mut self, now: Timestamp, key: &AppKey, until: Timestamp) {
         let Some(ix) = self.app_ix(key) else { return };
+        if self.quiet {
+            // All are paused.
+            return;
+        }
         let Some((text, seen)) = self.witness.texts.get(key).and_then(|texts| texts.last()) else {
             return;
         };
@@ -176,8 +180,8 @@ impl State {
         else {
             return;
         };
-        // Two days back at most: the quiet period has no more slots, and this is asked often.
-        let from = (*seen + SKEW).max(until - SignedDuration::from_mins(90));
+        // Older slots were checked when they were new.
+        let from = (*seen + SKEW).max(until - SignedDuration::from_mins(45));
         let silent = schedule.slots_between(from, until).find(|slot| {
             let paused = self
                 .witness
@@ -516,7 +520,7 @@ impl State {
             .schedules
             .iter()
             .filter(|(_, memory)| {
-                now.duration_since(memory.considered_until) > SignedDuration::from_hours(1)
+                now.duration_since(memory.considered_until) > SignedDuration::from_hours(6)
             })
             .map(|(key, memory)| {
                 let text = format!("no tick since {}", memory.considered_until);
