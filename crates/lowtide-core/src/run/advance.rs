@@ -140,7 +140,11 @@ impl Walk<'_> {
             self.run.phase = phase;
             self.run.phase_since = self.now;
         }
-        self.run.hold = None;
+        // That the cap held it must be known until it has called: a run that was frozen and not
+        // sent in time is not late for that.
+        if !self.is_capped() {
+            self.run.hold = None;
+        }
     }
 
     fn rest(&mut self, how_long: SignedDuration) {
@@ -176,6 +180,7 @@ impl Walk<'_> {
 
     fn end(&mut self, outcome: Outcome) {
         self.enter(Phase::Done);
+        self.run.hold = None;
         self.run.outcome = Some(outcome);
         self.run.ended_at = Some(self.now);
         self.run.unknown = None;
@@ -410,10 +415,7 @@ impl Walk<'_> {
             reads: 0,
             end: None,
         });
-        // That the cap held the run past its deadline must still be known when it is sent.
-        let capped = self.run.hold.take_if(|hold| hold.kind == HoldKind::Cap);
         self.enter(Phase::Triggering);
-        self.run.hold = capped;
         if planted(Bug::CallBeforeSent) {
             self.grants_call = true;
         }
@@ -443,6 +445,7 @@ impl Walk<'_> {
         });
         self.run.unknown = None;
         self.enter(Phase::Triggering);
+        self.run.hold = None;
         self.grants_call = true;
     }
 
