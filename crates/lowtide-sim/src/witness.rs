@@ -16,7 +16,7 @@ use lowtide_core::run::{Attempt, CauseKind, HoldKind, Outcome, Phase, Run};
 use lowtide_core::savepoint::{Standing, Verification};
 use lowtide_core::schedule::Pause;
 
-use crate::fleet::{AttemptTruth, Files, STATISTICS_LAG, Store};
+use crate::fleet::{AttemptTruth, Files, Store};
 use crate::law::Invariant;
 use crate::model::Write;
 use crate::state::State;
@@ -406,19 +406,18 @@ impl State {
             .live_job(app)
             .and_then(|id| platform.jobs.get(&id))
             .is_some_and(|job| {
+                // All the while in which it may have been looked at for this decision.
+                let past = |at: Timestamp| now.duration_since(at) > HELD_UP_MAX;
                 job.state == JobState::Running
                     && job.ready
+                    && past(job.started_at)
+                    && job.restarted_at.is_none_or(|at| past(at + SETTLE))
+                    && job.checkpoint_until.is_none_or(past)
+                    && job.pressed_until.is_none_or(past)
                     && job
-                        .restarted_at
-                        .is_none_or(|at| now.duration_since(at) > SETTLE + SKEW)
-                    && job
-                        .checkpoint_until
-                        .is_none_or(|until| now.duration_since(until) > STATISTICS_LAG)
-                    && job
-                        .pressed_until
-                        .is_none_or(|until| now.duration_since(until) > STATISTICS_LAG)
-                    && !job.busy_at(now)
-                    && !job.busy_at(now - STATISTICS_LAG)
+                        .savepoints
+                        .iter()
+                        .all(|(_, until)| until.is_some_and(past))
             });
         if capped && fit {
             let text = format!(
