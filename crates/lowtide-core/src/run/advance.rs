@@ -501,6 +501,7 @@ impl Walk<'_> {
 
     fn operation(&mut self, operation: Result<Operation, Fault>) {
         match operation {
+            Ok(Operation::Failed(cause)) if self.is_repeated() => self.lose_sight(&cause.text),
             Ok(known) => self.known(known),
             Err(fault) => self.lose_sight(&fault.text),
         }
@@ -526,6 +527,22 @@ impl Walk<'_> {
                     self.lose_sight("the platform does not know the request (any more)");
                 }
             }
+        }
+    }
+
+    fn is_repeated(&self) -> bool {
+        self.run.attempt().is_some_and(|attempt| attempt.calls > 1)
+    }
+
+    /// A failure of a request that was made twice may be that of the copy, at a `JobManager` that
+    /// came up after the first was complete: the directory tells.
+    fn repetition_failed(&mut self, cause: Cause, directories: Result<Vec<Found>, Fault>) {
+        match directories {
+            Ok(found) => match with_metadata(&found) {
+                Some(location) => self.completed(location, false),
+                None => self.attempt_failed(cause),
+            },
+            Err(fault) => self.found_nothing(&fault.text),
         }
     }
 
@@ -641,6 +658,9 @@ impl Walk<'_> {
                     return;
                 }
                 true
+            }
+            Ok(Operation::Failed(cause)) if self.is_repeated() => {
+                return self.repetition_failed(cause, directories);
             }
             Ok(known) => return self.known(known),
             Err(_) => false,
