@@ -100,19 +100,16 @@ async fn job_manager_dies(sim: &Arc<Sim>, ix: usize) {
     for (id, job) in jobs {
         let sim = Arc::clone(sim);
         tokio::spawn(async move {
-            match id {
-                Some(id) => {
-                    sleep(&sim, 3, 20).await;
-                    sim.with(|state, _| {
-                        if let Some(job) = state.platforms[ix].jobs.get_mut(&id) {
-                            job.ready = true;
-                        }
-                    });
-                }
-                None => {
-                    sleep(&sim, 5, 400).await;
-                    resubmit(&sim, ix, job.application);
-                }
+            if let Some(id) = id {
+                sleep(&sim, 3, 20).await;
+                sim.with(|state, _| {
+                    if let Some(job) = state.platforms[ix].jobs.get_mut(&id) {
+                        job.ready = true;
+                    }
+                });
+            } else {
+                sleep(&sim, 5, 400).await;
+                resubmit(&sim, ix, job.application);
             }
         });
     }

@@ -19,7 +19,7 @@ use crate::points::pass;
 use crate::state::{Sim, State};
 use crate::trouble::{Spot, Trouble};
 
-/// How long a slow catalog takes, in milliseconds; SQLite's own busy time-out is 5 s.
+/// How long a slow catalog takes, in milliseconds; `SQLite`'s own busy time-out is 5 s.
 const SLOW_MS: (u64, u64) = (50, 6_000);
 
 /// The catalog in the hands of one process.
@@ -167,7 +167,7 @@ impl State {
                     run.nominal(),
                     run.outcome
                         .as_ref()
-                        .map_or("due".to_owned(), |outcome| outcome.short())
+                        .map_or("due".to_owned(), lowtide_core::run::Outcome::short)
                 ),
             );
         }
