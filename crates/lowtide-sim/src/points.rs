@@ -130,7 +130,7 @@ pub async fn pass(sim: &Arc<Sim>, process: usize, spot: Spot, after_all: impl Fn
         Strike::Crash => pending().await,
         Strike::CrashAfterAll => {
             after_all();
-            pending().await;
+            pending::<()>().await;
         }
     }
 }
