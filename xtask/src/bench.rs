@@ -4,6 +4,7 @@
 //! adds. The tools take turns, so that a machine whose speed drifts drifts for all; medians and ratios
 //! are what to quote.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -102,7 +103,7 @@ impl Bench {
             catalog.display()
         );
         for number in 1..applications {
-            text.push_str(&format!("  - application-{number}\n"));
+            writeln!(text, "  - application-{number}").context("write a configuration")?;
         }
         fs::write(&path, text).context("write a configuration")?;
         Ok(path)

@@ -59,9 +59,9 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo { once } => demo::run(once),
-        Command::Test => test::run(),
+        Command::Test => Ok(test::run()),
         Command::Bench { ten_minutes } => bench::run(ten_minutes),
-        Command::Soak => test::soak(),
+        Command::Soak => Ok(test::soak()),
         Command::Sim {
             seeds,
             first,

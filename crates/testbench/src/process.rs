@@ -5,7 +5,7 @@
 //! kernel ties that wish to the parent *thread*, and tests run on threads that end early: so one thread,
 //! which lives as long as the process, starts all children.
 
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -75,6 +75,16 @@ impl Bound {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its standard output, where the command piped it; once.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// Its standard error, where the command piped it; once.
+    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
     }
 
     /// Kills it with SIGKILL and waits until it is gone; returns how it ended.

@@ -104,7 +104,7 @@ impl Walk<'_> {
             (Phase::Resolving, Seen::Jobs(Ok(jobs))) => self.resolve(&jobs),
             (Phase::Waiting, Seen::Vitals(Ok(vitals))) => self.gate(&vitals),
             (Phase::Waiting, Seen::Vitals(Err(fault))) if fault.kind == FaultKind::Gone => {
-                self.look_for_name_again()
+                self.look_for_name_again();
             }
             (Phase::Resolving, Seen::Jobs(Err(fault)))
             | (Phase::Waiting, Seen::Vitals(Err(fault))) => {
@@ -113,10 +113,10 @@ impl Walk<'_> {
             (Phase::Triggering, Seen::Nothing) => self.send(),
             (Phase::Triggering, Seen::Replied(reply)) => self.replied(reply),
             (Phase::Triggering | Phase::Following, Seen::Operation(operation)) => {
-                self.operation(operation)
+                self.operation(operation);
             }
             (Phase::Triggering | Phase::Following, Seen::Searched(searched)) => {
-                self.searched(*searched)
+                self.searched(*searched);
             }
             (Phase::Verifying, Seen::Read { reading, beside }) => self.read(reading, &beside),
             // A row that does not fit what was seen of it: begin again by looking for the name.
@@ -346,7 +346,9 @@ impl Walk<'_> {
                 );
             }
             Gate::Open(warnings) => {
-                warnings.into_iter().for_each(|warning| self.warn(warning));
+                for warning in warnings {
+                    self.warn(warning);
+                }
                 self.freeze(vitals);
             }
         }
@@ -540,7 +542,7 @@ impl Walk<'_> {
         if too_late {
             let text = "the platform had accepted nothing when the deadline passed".to_owned();
             self.with_attempt(|attempt| {
-                attempt.end = Some(AttemptEnd::Lost { text: text.clone() })
+                attempt.end = Some(AttemptEnd::Lost { text: text.clone() });
             });
             self.fail(
                 Cause::new(CauseKind::Unreachable, text)
@@ -691,7 +693,7 @@ impl Walk<'_> {
         self.with_attempt(|attempt| {
             attempt.end = Some(AttemptEnd::Lost {
                 text: text.to_owned(),
-            })
+            });
         });
         self.again_or_fail(Cause::new(CauseKind::Lost, text));
     }

@@ -86,6 +86,14 @@ impl<'z> Builder<'z> {
         )
     }
 
+    /// State goes to files of its own however small it is. Flink's default keeps what is below 20 KB in
+    /// `_metadata`, so that a small job's savepoint may have no other file.
+    #[must_use]
+    pub fn state_in_files(self) -> Self {
+        let key = configuration::inline_threshold_key(self.release);
+        self.config(key, "0 kb")
+    }
+
     /// The cluster knows no savepoint directory of its own: a request must name one.
     #[must_use]
     pub fn without_savepoint_directory(self) -> Self {

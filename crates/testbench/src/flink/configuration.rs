@@ -78,6 +78,14 @@ pub(super) fn savepoint_directory_key(release: Release) -> &'static str {
     }
 }
 
+/// The key of the size below which state is kept in `_metadata`: renamed in 1.20, gone by its old name in 2.0.
+pub(super) fn inline_threshold_key(release: Release) -> &'static str {
+    match release {
+        Release::V1_15 | Release::V1_17 => "state.storage.fs.memory-threshold",
+        Release::V1_20 | Release::V2_3 => "execution.checkpointing.data-inline-threshold",
+    }
+}
+
 /// The JVM flags of a JobManager: its web parts and jobs' `main` methods need little.
 pub(super) const JOB_MANAGER_MEMORY: [&str; 4] = [
     "-Xms96m",
