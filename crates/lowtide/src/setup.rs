@@ -158,22 +158,21 @@ impl Setup {
             None
         }
     }
+}
 
-    /// The engine over an open catalog.
-    pub fn engine(
-        &self,
-        catalog: Catalog,
-        hands: Hands,
-        watch: impl Fn(&Run) + Send + Sync + 'static,
-    ) -> Result<RealEngine, Trouble> {
-        Ok(Engine {
-            world: hands,
-            catalog,
-            clock: WallClock,
-            me: identity::owner_id()?,
-            watch: Box::new(watch),
-        })
-    }
+/// The engine over an open catalog.
+pub fn engine(
+    catalog: Catalog,
+    hands: Hands,
+    watch: impl Fn(&Run) + Send + Sync + 'static,
+) -> Result<RealEngine, Trouble> {
+    Ok(Engine {
+        world: hands,
+        catalog,
+        clock: WallClock,
+        me: identity::owner_id()?,
+        watch: Box::new(watch),
+    })
 }
 
 fn closing_policy(run: &Run) -> Option<Policy> {

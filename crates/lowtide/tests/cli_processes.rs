@@ -49,14 +49,12 @@ impl Running {
     /// Waits until a line with this text was written.
     fn wait_for(&mut self, text: &str) {
         loop {
-            match self.lines.recv_timeout(LINE_WAIT) {
-                Ok(line) => {
-                    self.seen += &format!("{line}\n");
-                    if line.contains(text) {
-                        return;
-                    }
-                }
-                Err(_) => panic!("no line with `{text}` in\n{}", self.seen),
+            let Ok(line) = self.lines.recv_timeout(LINE_WAIT) else {
+                panic!("no line with `{text}` in\n{}", self.seen)
+            };
+            self.seen.extend([line.as_str(), "\n"]);
+            if line.contains(text) {
+                return;
             }
         }
     }
@@ -134,7 +132,7 @@ fn serve_takes_over_and_gives_back() {
 
 #[test]
 fn serve_claims_its_slots_and_logs_json() {
-    let place = Place::new(&TWO.replace("schedule: \"0 1 * * *\"", "schedule: { every: 10s }"));
+    let place = Place::new(&TWO.replace("schedule: \"0 1 * * *\"", "every: 10s"));
     let mut serve = Running::start(&place, &["serve", "--log-format", "json"]);
     serve.wait_for("\"message\":\"claimed\"");
     serve.wait_for("trying again soon");
