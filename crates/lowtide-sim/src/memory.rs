@@ -42,12 +42,16 @@ struct Way {
 
 impl State {
     fn way_to_catalog(&mut self, now: Timestamp) -> Way {
-        let mut way = Way::default();
-        if self.chance(2) {
-            way.fails = true;
+        let mut way = Way {
+            fails: self.chance(2),
+            ..Way::default()
+        };
+        if way.fails {
             self.trouble(now, Trouble::CatalogBroken, None, "");
-        } else if self.chance(2) {
-            way.reply_lost = true;
+        } else {
+            way.reply_lost = self.chance(2);
+        }
+        if way.reply_lost {
             self.trouble(now, Trouble::CatalogReplyLost, None, "");
         }
         if self.chance(10) {

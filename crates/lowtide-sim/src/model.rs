@@ -34,6 +34,8 @@ pub struct Write {
 
 /// Which rules a broken model leaves out.
 #[derive(Debug, Clone, Copy, Default)]
+// Each rule is left out by itself.
+#[expect(clippy::struct_excessive_bools)]
 pub struct Lapses {
     /// No version check.
     pub versions: bool,

@@ -191,14 +191,14 @@ async fn walk(engine: &Lowtide, run: Run) -> Did {
 }
 
 async fn look_back(engine: &Lowtide) -> Did {
-    let pause = pause(engine).await;
+    let pause = pause(engine);
     engine.clock.sleep_until(engine.clock.now() + pause).await;
     let _ = engine.look_back(|_| true).await;
     Did::LookedBack
 }
 
 /// How long to wait while nothing happens.
-async fn pause(engine: &Lowtide) -> SignedDuration {
+fn pause(engine: &Lowtide) -> SignedDuration {
     let sim = &engine.world.sim;
     let state = sim.lock();
     if state.quiet && state.model.open().next().is_none() {
@@ -215,7 +215,7 @@ async fn round(
     first: bool,
 ) -> Did {
     if !first {
-        let pause = pause(engine).await;
+        let pause = pause(engine);
         let latest = engine.clock.now() + pause;
         let next = next_ticks.values().min().copied().unwrap_or(latest);
         engine.clock.sleep_until(next.min(latest)).await;
