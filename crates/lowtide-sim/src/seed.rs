@@ -13,11 +13,16 @@ use crate::planted::ModelBug;
 use crate::process::live;
 use crate::scenario::{ACTIVE, draw};
 use crate::state::Sim;
+use crate::sweep::SLOTS_MIN;
 use crate::trouble::Tally;
 
 /// How long the quiet period lasts: the last look into a troubled run's directories comes a day
 /// after its end, and the run may have been followed blindly for an hour.
 const QUIET: SignedDuration = SignedDuration::from_hours(28);
+/// What is added to the active period while a seed has too few slots.
+const MORE: SignedDuration = SignedDuration::from_mins(30);
+/// The longest active period: a seed whose schedules are rarer than that is drawn wrongly.
+const ACTIVE_MAX: SignedDuration = SignedDuration::from_hours(48);
 /// How often the simulation is asked whether it is broken or done.
 const ASK_EVERY: Duration = Duration::from_mins(1);
 
@@ -47,11 +52,22 @@ pub fn run(seed: u64, keep: bool, bug: Option<ModelBug>) -> Seen {
     runtime.block_on(async move {
         let sim = Sim::new(base, state);
         start(&sim);
-        wait_until(&sim, base + ACTIVE, false).await;
+        let mut active = base + ACTIVE;
+        wait_until(&sim, active, false).await;
+        while needs_more_slots(&sim) && active < base + ACTIVE_MAX {
+            active += MORE;
+            wait_until(&sim, active, false).await;
+        }
         begin_quiet(&sim);
-        wait_until(&sim, base + ACTIVE + QUIET, true).await;
+        wait_until(&sim, active + QUIET, true).await;
         finish(&sim, seed)
     })
+}
+
+/// Whether it stays below the slots that a seed must have, and nothing is broken yet.
+fn needs_more_slots(sim: &Sim) -> bool {
+    let state = sim.lock();
+    state.violation.is_none() && state.tally.slots < SLOTS_MIN
 }
 
 fn start(sim: &Arc<Sim>) {
