@@ -570,6 +570,11 @@ fn only_ended_jobs_are_a_skip_or_a_failure() {
                 .short(),
             outcome
         );
+        let taken = Story::of(Origin::Take, rules())
+            .see(Seen::Nothing)
+            .see(Seen::Jobs(Ok(vec![job(state)])));
+        assert_eq!(taken.short(), "failed(not running)");
+        assert!(taken.hint().is_some_and(|hint| hint.contains("again")));
     }
 }
 

@@ -29,6 +29,9 @@ const TURN_EVERY: SignedDuration = SignedDuration::from_secs(1);
 /// Shortest and longest time between two searches for a lost attempt.
 const SEARCH_EVERY: (SignedDuration, SignedDuration) =
     (SignedDuration::from_secs(1), SignedDuration::from_secs(15));
+/// How old what a platform tells of a job may be (Flink's `web.refresh-interval` and caches like
+/// it: 3 s): sooner after a failure, a job that restarts still looks healthy.
+const TOLD_LATE: SignedDuration = SignedDuration::from_secs(4);
 /// How old a frozen attempt may be when it is sent: what it was frozen from may have changed.
 const FROZEN_FOR: SignedDuration = SignedDuration::from_secs(10);
 /// How long a platform may say "in progress" where the job's own limit cannot be read.
@@ -280,7 +283,9 @@ impl Walk<'_> {
             let why = format!("no running job is named `{}`", self.policy.job);
             return self.hold(HoldKind::Absent, why, LOOK_FOR_NAME_EVERY);
         }
-        match ended.map(|job| (job.state, job)) {
+        // Whoever asks by hand wants a savepoint, not a reason why none was due.
+        let skips = !matches!(self.run.origin, Origin::Take);
+        match ended.filter(|_| skips).map(|job| (job.state, job)) {
             Some((JobState::Finished, job)) => self.end(Outcome::Skipped {
                 reason: SkipReason::Finished,
                 text: format!("job {} named `{}` has finished", job.id, job.name),
@@ -303,15 +308,16 @@ impl Walk<'_> {
         if fault.kind != FaultKind::Transient {
             return self.fail(of_fault(CauseKind::Denied, fault));
         }
+        let deadline = self.run.trigger_deadline;
         if self.past_deadline() {
-            return self.fail(of_fault(CauseKind::Unreachable, fault));
+            let mut cause = of_fault(CauseKind::Unreachable, fault);
+            cause.text = format!("{}, until the deadline {deadline}", cause.text);
+            return self.fail(cause);
         }
         self.run.faults += 1;
-        self.hold(
-            HoldKind::Backoff,
-            fault.text.clone(),
-            backoff(self.run.id, self.run.faults),
-        );
+        // Looked once more when time is up, and not long after.
+        let pause = backoff(self.run.id, self.run.faults).min(deadline.duration_since(self.now));
+        self.hold(HoldKind::Backoff, fault.text.clone(), pause);
     }
 
     // === waiting ===
@@ -578,13 +584,17 @@ impl Walk<'_> {
             return false;
         }
         if too_late {
-            let text = "the platform had accepted nothing when the deadline passed".to_owned();
+            let accepted_nothing = "the platform had accepted nothing when the deadline passed";
+            let text = match &self.run.hold {
+                Some(hold) => format!("{accepted_nothing}: {}", hold.why),
+                None => accepted_nothing.to_owned(),
+            };
             self.with_attempt(|attempt| {
                 attempt.end = Some(AttemptEnd::Lost { text: text.clone() });
             });
             self.fail(
                 Cause::new(CauseKind::Unreachable, text)
-                    .hint("look at what stands between Lowtide and the platform"),
+                    .hint("the platform answers questions, but no request gets through: look at what stands between Lowtide and it"),
             );
         } else {
             self.grant_call();
@@ -612,7 +622,12 @@ impl Walk<'_> {
             why: why.to_owned(),
             until: deadline,
         });
-        self.run.hold = None;
+        // What was said to the request may be the very cause, and is seen no more from here.
+        if let Some(hold) = self.run.hold.take()
+            && hold.kind == HoldKind::Backoff
+        {
+            self.warn(hold.why);
+        }
         let pause = (now.duration_since(since) / 4).clamp(SEARCH_EVERY.0, SEARCH_EVERY.1);
         self.rest(
             pause
@@ -756,11 +771,12 @@ impl Walk<'_> {
         self.run.faults += 1;
         self.look_for_name_again();
         let why = format!("the last attempt failed: {}", cause.text);
-        self.hold(
-            HoldKind::Backoff,
-            why,
-            backoff(self.run.id, self.run.faults),
-        );
+        let pause = backoff(self.run.id, self.run.faults);
+        let pause = match cause.kind {
+            CauseKind::TaskFailed => pause.max(TOLD_LATE),
+            _ => pause,
+        };
+        self.hold(HoldKind::Backoff, why, pause);
     }
 
     fn may_try_again(&self, kind: CauseKind) -> bool {
@@ -1058,7 +1074,14 @@ pub(crate) fn not_running(name: &str, ended: Option<&JobSeen>, suggestions: &[St
             format!("no running job is named `{name}`"),
         ),
     };
-    if suggestions.is_empty() {
+    if let Some(job) = ended {
+        cause.hint(match job.state {
+            JobState::Failed => {
+                "look at that job's exceptions in Flink's UI, mend the cause and start it again"
+            }
+            _ => "start it again: a savepoint can only be taken of a running job",
+        })
+    } else if suggestions.is_empty() {
         cause.hint(
             "names are exact; `job:` sets a job name that differs from the application's name",
         )

@@ -94,9 +94,10 @@ const TABLE: &[(&str, CauseKind, &str)] = &[
         CauseKind::TaskFailed,
         SUSPENDING,
     ),
+    // Said when the job reaches its end, whichever; a restart is "suspending".
     (
         "CheckpointCoordinator shutdown",
-        CauseKind::TaskFailed,
+        CauseKind::NotRunning,
         SHUTDOWN,
     ),
 ];
@@ -107,11 +108,11 @@ const QUEUED: &str =
 const FORMAT: &str = "the job's state backend cannot write canonical savepoints: set `format: native` for the application";
 const BLOCKING: &str = "a batch part of the job runs (a blocking edge), and such a job has no savepoints while it does";
 const EXPIRED: &str = "raise `execution.checkpointing.timeout` of the job, or take savepoints when it is less busy (`format: native` is faster for large state)";
-const SHUTDOWN: &str = "the job ended or failed meanwhile; look at its exceptions in Flink's UI";
+const SHUTDOWN: &str = "the job ended during the savepoint; look at its exceptions in Flink's UI";
 const NOT_READY: &str = "the job was starting or restarting; look at its tasks in Flink's UI";
 const SCHEME: &str = "the cluster has no file system for this scheme: add its plugin (`flink-s3-fs-…`) to the cluster, or choose another `target:`";
 const JOB_MANAGER_WRITE: &str = "can the JobManager write to the target directory?";
-const TASK_WRITE: &str = "can every TaskManager write to the target directory, and is there room? where the job tolerates no failed checkpoints, this restarts it (`execution.checkpointing.tolerable-failed-checkpoints`)";
+const TASK_WRITE: &str = "can every TaskManager write to the target directory, and is there room? the job's exceptions in Flink's UI tell more; where the job tolerates no failed checkpoints, this restarts it (`execution.checkpointing.tolerable-failed-checkpoints`)";
 const TASK: &str = "a task failed during the savepoint, and the job restarts; look at its exceptions in Flink's UI";
 const SUSPENDING: &str = "the job failed and restarts; look at its exceptions in Flink's UI (a state backend that cannot write the format shows itself only in the JobManager's log)";
 

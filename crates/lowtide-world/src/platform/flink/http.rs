@@ -184,11 +184,13 @@ impl Endpoint {
                 .hint("is the host in `url` spelt right?");
         }
         if error.is_connect() {
-            return Fault::transient(format!("{base}: no connection ({innermost})"));
+            return Fault::transient(format!("{base}: no connection ({innermost})"))
+                .hint("is the address right, and does the network let Lowtide through?");
         }
         Fault::transient(format!(
             "{base}: the connection was cut before the answer was complete ({innermost})"
         ))
+        .hint("is `url:` right, `http://` or `https://` too? a proxy, a firewall or a JobManager that stops also cuts connections")
     }
 }
 
@@ -326,7 +328,21 @@ impl Answer {
                 Some("the proxy in `HTTP_PROXY` or `HTTPS_PROXY` wants a login"),
             ),
             // 5xx is also what a gateway says while what is behind it starts.
-            200..=299 | 408 | 425 | 429 | 500..=599 => (FaultKind::Transient, None),
+            500..=599 if self.errors.is_none() => (
+                FaultKind::Transient,
+                Some(
+                    "this comes from a proxy: is Flink's JobManager running, and can the proxy reach it?",
+                ),
+            ),
+            503 => (
+                FaultKind::Transient,
+                Some("the JobManager is starting, or electing a leader"),
+            ),
+            500..=599 => (
+                FaultKind::Transient,
+                Some("the whole of it is in the JobManager's log"),
+            ),
+            200..=299 | 408 | 425 | 429 => (FaultKind::Transient, None),
             _ => (FaultKind::Permanent, None),
         }
     }
