@@ -47,8 +47,11 @@ pub fn entry(key: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBu
     if target.is_dir() {
         return Ok(target);
     }
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!(".filling-{name}-");
+    remove_left_behind(parent, &prefix)?;
     let filling = tempfile::Builder::new()
-        .prefix(".filling-")
+        .prefix(&prefix)
         .tempdir_in(parent)
         .context("scratch folder")?;
     fill(filling.path())?;
@@ -56,6 +59,17 @@ pub fn entry(key: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBu
     fs::rename(&filled, &target)
         .with_context(|| format!("rename {} to {}", filled.display(), target.display()))?;
     Ok(target)
+}
+
+/// Half-filled folders of processes that were killed; only the holder of the lock may call this.
+fn remove_left_behind(parent: &Path, prefix: &str) -> Result<()> {
+    for entry in fs::read_dir(parent)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! thread: so this is not Lowtide's own client, and needs no runtime. Plain HTTP/1.1 to loopback, one
 //! connection per request.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::BufReader;
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,11 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::Value;
 
-/// A busy machine may stall a JVM for seconds; nothing on loopback takes longer than this.
-const TIMEOUT: Duration = Duration::from_secs(60);
+use crate::wire::{self, Kind, Message};
 
-/// The largest answer we read: Flink's failure causes reach 200 KB, its job lists a few MB.
-const BODY_BYTES_MAX: u64 = 64 << 20;
+/// A busy machine may stall a JVM for seconds; nothing on loopback takes longer than this.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long [`until`] sleeps between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -53,7 +52,7 @@ impl Answer {
     }
 }
 
-/// Sends one request to `base` (`http://127.0.0.1:PORT`) and reads the whole answer.
+/// Sends one request to `base` (`http://127.0.0.1:PORT/PREFIX`) and reads the whole answer.
 ///
 /// # Errors
 /// Nobody listens, the connection breaks, or the answer is not HTTP.
@@ -67,73 +66,38 @@ pub fn request(
     let address = base
         .strip_prefix("http://")
         .ok_or_else(|| anyhow!("not http: {base}"))?;
+    let (address, prefix) = address.split_at(address.find('/').unwrap_or(address.len()));
     let mut stream =
         TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_nodelay(true)?;
-    let mut head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n",
-        body.len()
-    );
+    let mut headers = vec![
+        ("Host".to_owned(), address.to_owned()),
+        ("Connection".to_owned(), "close".to_owned()),
+    ];
     if let Some(kind) = content_type {
-        head.push_str("Content-Type: ");
-        head.push_str(kind);
-        head.push_str("\r\n");
+        headers.push(("Content-Type".to_owned(), kind.to_owned()));
     }
-    head.push_str("\r\n");
-    stream
-        .write_all(head.as_bytes())
-        .and_then(|()| stream.write_all(body))
-        .context("send")?;
-    read_answer(&mut BufReader::new(stream)).with_context(|| format!("{method} {path}"))
-}
-
-fn read_answer(reader: &mut BufReader<TcpStream>) -> Result<Answer> {
-    let status = line(reader)?
-        .split(' ')
-        .nth(1)
-        .and_then(|code| code.parse().ok())
-        .ok_or_else(|| anyhow!("no status line"))?;
-    let (mut length, mut chunked) = (None, false);
-    loop {
-        let header = line(reader)?;
-        let Some((name, value)) = header.split_once(':') else {
-            break;
-        };
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = Some(value.trim().parse::<u64>()?),
-            "transfer-encoding" => chunked = value.trim().eq_ignore_ascii_case("chunked"),
-            _ => {}
-        }
-    }
-    let mut body = Vec::new();
-    if chunked {
-        while let size @ 1.. = u64::from_str_radix(&line(reader)?, 16)? {
-            ensure!(
-                body.len() as u64 + size <= BODY_BYTES_MAX,
-                "answer too large"
-            );
-            reader.take(size).read_to_end(&mut body)?;
-            line(reader)?;
-        }
-    } else {
-        reader
-            .take(length.unwrap_or(BODY_BYTES_MAX))
-            .read_to_end(&mut body)?;
-        ensure!(
-            length.is_none_or(|length| length == body.len() as u64),
-            "answer cut off"
-        );
-    }
-    Ok(Answer { status, body })
-}
-
-fn line(reader: &mut BufReader<TcpStream>) -> Result<String> {
-    let mut text = String::new();
-    if reader.read_line(&mut text)? == 0 {
-        bail!("the connection was closed");
-    }
-    Ok(text.trim_end().to_owned())
+    let first = format!("{method} {prefix}{path} HTTP/1.1");
+    wire::write(
+        &mut stream,
+        &Message {
+            first,
+            headers,
+            body: body.to_owned(),
+        },
+    )?;
+    let answer = wire::read(&mut BufReader::new(stream), Kind::Answer)
+        .with_context(|| format!("{method} {path}"))?
+        .ok_or_else(|| anyhow!("{method} {path}: the connection was closed"))?;
+    let status = answer
+        .word(1)
+        .parse()
+        .with_context(|| format!("status {:?}", answer.first))?;
+    Ok(Answer {
+        status,
+        body: answer.body,
+    })
 }
 
 /// GET, as JSON.

@@ -15,4 +15,7 @@ pub mod http;
 pub mod java;
 pub mod port;
 pub mod process;
+pub mod proxy;
 pub mod say;
+pub mod small_fs;
+mod wire;

@@ -34,7 +34,7 @@ impl Port {
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         let width = RANGE.end - RANGE.start;
         // Each process begins elsewhere, so that a port just given back is not taken up at once.
-        let first = (std::process::id() % u32::from(width)) as u16;
+        let first = u16::try_from(std::process::id() % u32::from(width)).unwrap_or_default();
         for step in 0..TRIES_MAX {
             let number = RANGE.start + (first + step) % width;
             let path = folder.join(number.to_string());

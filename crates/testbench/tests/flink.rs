@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use serde_json::json;
 use testbench::control::Part;
-use testbench::flink::{Cluster, JobSpec, Release, ZooKeeper};
+use testbench::flink::{Cluster, JobSpec, Release, ZooKeeper, dump_metadata};
+use testbench::small_fs::SmallFs;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_savepoint_can_be_held_in_both_parts() -> Result<()> {
@@ -87,7 +89,51 @@ fn with_high_availability_a_job_keeps_its_id_and_starts_anew() -> Result<()> {
     cluster.wait_ready()?;
     job.wait_running()?;
     let second = job.overview()?["start-time"].as_u64();
-    println!("{first:?} {second:?}");
     assert!(second > first, "start-time {first:?}, then {second:?}");
+    Ok(())
+}
+
+#[test]
+fn flinks_own_reader_and_command_line_agree_on_a_savepoint() -> Result<()> {
+    let cluster = Cluster::builder(Release::V2_3).start()?;
+    let job = cluster.submit(&JobSpec::named("orders"))?;
+    let (_, printed) = cluster.cli_savepoint(&job.id, &cluster.savepoint_root().join("cli"))?;
+    let found = cluster.savepoint_directories()?;
+    assert!(
+        found.len() == 1 && printed.contains(&*found[0].path.to_string_lossy()),
+        "{printed}"
+    );
+    let dumps = dump_metadata(Release::V2_3, &[found[0].path.join("_metadata")])?;
+    let names: Vec<_> = dumps[0]["operators"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .collect();
+    assert!(
+        names.iter().any(|operator| operator["uid"] == "accounts"),
+        "{names:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_fails_the_task_manager_and_not_the_job_manager() -> Result<()> {
+    // Room for a directory, not for state.
+    let small = SmallFs::mount(8 << 10)?;
+    let cluster = Cluster::builder(Release::V2_3).start()?;
+    let job = cluster.submit(&JobSpec {
+        keys: 2_000,
+        rate: 5_000,
+        ..JobSpec::named("orders")
+    })?;
+    let body = json!({ "target-directory": small.path() });
+    let path = format!("/jobs/{}/savepoints", job.id);
+    let answer = testbench::http::send(cluster.url(), "POST", &path, &body)?;
+    let trigger = answer["request-id"].as_str().unwrap_or_default();
+    let operation = job.wait_savepoint(trigger, LIMIT)?;
+    let cause = operation["failure-cause"]["stack-trace"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(cause.contains("No space left on device"), "{cause}");
     Ok(())
 }

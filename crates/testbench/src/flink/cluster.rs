@@ -17,7 +17,7 @@ use crate::process::Bound;
 use crate::{http, java, say};
 
 /// Two JVMs on two busy cores; alone they take about five seconds.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_mins(2);
 
 const JOB_MANAGER: &str = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint";
 const TASK_MANAGER: &str = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner";
@@ -388,7 +388,13 @@ impl Cluster {
                 let whole = String::from_utf8_lossy(&whole);
                 let lines: Vec<&str> = whole.lines().collect();
                 let from = lines.len().saturating_sub(LINES);
-                text += &format!("--- {}\n{}\n", path.display(), lines[from..].join("\n"));
+                text = [
+                    &text,
+                    "---",
+                    &path.to_string_lossy(),
+                    &lines[from..].join("\n"),
+                ]
+                .join("\n");
             }
         }
         text

@@ -1,6 +1,6 @@
 //! Flink's jars, from the Python package that carries them.
 //!
-//! The only place among the package registries that has Flink's whole distribution is PyPI's
+//! The only place among the package registries that has Flink's whole distribution is `PyPI`'s
 //! `apache-flink-libraries`: a wheel (2.x) or a source archive (1.x) with every jar, no shell scripts.
 
 use std::fs;
@@ -13,7 +13,7 @@ use crate::{cache, java, process, say};
 
 const PACKAGE: &str = "apache-flink-libraries";
 
-/// The jars that run a DataStream job; the table planner, Scala and Python parts stay behind. 1.15 has
+/// The jars that run a `DataStream` job; the table planner, Scala and Python parts stay behind. 1.15 has
 /// ZooKeeper in a jar of its own.
 const KEPT: [&str; 3] = ["flink-dist-", "log4j-", "flink-shaded-zookeeper-"];
 

@@ -15,7 +15,7 @@ const CLASS: &str = "StatefulApp";
 const SOURCE: &str = include_str!("../../java/StatefulApp.java");
 
 /// From the request to the last running task; one to two seconds on an idle machine.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The states that no job leaves.
 const ENDED: [&str; 3] = ["FINISHED", "CANCELED", "FAILED"];
@@ -221,7 +221,9 @@ impl Cluster {
     fn fresh_control(&self, name: &str) -> Result<Control> {
         let parent = self.scratch().join("control");
         std::fs::create_dir_all(&parent)?;
-        let folder = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(parent)?;
+        let folder = tempfile::Builder::new()
+            .prefix(&format!("{name}-"))
+            .tempdir_in(parent)?;
         Control::new(folder.keep())
     }
 
@@ -274,7 +276,12 @@ impl JobHandle {
             Ok(decided.then_some(state))
         })
         .map_err(|error| error.context(self.last_failure()))?;
-        ensure!(state == "RUNNING", "job {} is {state}: {}", self.name, self.last_failure());
+        ensure!(
+            state == "RUNNING",
+            "job {} is {state}: {}",
+            self.name,
+            self.last_failure()
+        );
         Ok(())
     }
 
