@@ -95,6 +95,16 @@ impl Verification {
         }
     }
 
+    /// How much is known, in order: nothing there to read, not read yet, tried in vain, read.
+    fn knowledge(&self) -> u8 {
+        match self {
+            Self::Nothing => 0,
+            Self::Unverified { tries: 0, .. } => 1,
+            Self::Unverified { .. } => 2,
+            Self::Verified { .. } | Self::Broken { .. } => 3,
+        }
+    }
+
     /// What level 1 found, where it could read.
     pub fn report(&self) -> Option<&Report> {
         match self {
@@ -136,5 +146,27 @@ impl Savepoint {
     /// Whether it may be restored from: proven whole.
     pub fn is_good(&self) -> bool {
         matches!(self.verification, Verification::Verified { .. })
+    }
+
+    /// Whether this record takes the place of another one of the same location when it is
+    /// committed with a run. What knows less never covers what knows more:
+    ///
+    /// - `Kept` replaces everything: a run says so once, of the directory that fills its slot.
+    /// - `Foreign` replaces only `Foreign`, and gives way only to `Kept`: what is someone else's
+    ///   must not become ours, and ours not someone else's, by a look into a directory.
+    /// - `Late` and `Orphan` never replace `Kept` or `Foreign`; each other they replace unless
+    ///   less is known: a directory just seen does not cover one that was read, and one without
+    ///   `_metadata` does not cover one with it.
+    ///
+    /// To say otherwise on purpose is an amendment
+    /// ([`Catalog::amend`](crate::ports::Catalog::amend)).
+    pub fn replaces(&self, stored: &Savepoint) -> bool {
+        match (stored.standing, self.standing) {
+            (_, Standing::Kept) | (Standing::Foreign, Standing::Foreign) => true,
+            (Standing::Kept | Standing::Foreign, _) | (_, Standing::Foreign) => false,
+            (Standing::Late | Standing::Orphan, Standing::Late | Standing::Orphan) => {
+                self.verification.knowledge() >= stored.verification.knowledge()
+            }
+        }
     }
 }

@@ -16,7 +16,7 @@ mod seen;
 pub use advance::{advance, next};
 pub use look::{LOOKS_AFTER, look};
 pub use pace::{backoff, poll_delay};
-pub use seen::{Context, Found, Next, Operation, Reply, Searched, Seen, Step};
+pub use seen::{CONTEXT_SAVEPOINTS, Context, Found, Next, Operation, Reply, Searched, Seen, Step};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};

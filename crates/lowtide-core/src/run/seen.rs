@@ -114,6 +114,31 @@ pub struct Context {
     pub median_bytes: Option<u64>,
 }
 
+/// How many of the application's latest good savepoints count for its medians: enough to level
+/// one odd night, few enough to follow state that grows.
+pub const CONTEXT_SAVEPOINTS: usize = 20;
+
+impl Context {
+    /// The medians of what was measured of the latest [`CONTEXT_SAVEPOINTS`] good kept
+    /// savepoints: durations in milliseconds, where known, and state sizes in bytes. Of an even
+    /// number, the smaller of the two in the middle: a value that was really seen.
+    pub fn of_measures(durations_ms: Vec<u64>, state_bytes: Vec<u64>) -> Self {
+        let expected = median(durations_ms)
+            .and_then(|ms| i64::try_from(ms).ok())
+            .map(SignedDuration::from_millis);
+        Self {
+            expected,
+            median_bytes: median(state_bytes),
+        }
+    }
+}
+
+fn median(mut values: Vec<u64>) -> Option<u64> {
+    values.sort_unstable();
+    let middle = values.len().checked_sub(1)? / 2;
+    values.get(middle).copied()
+}
+
 /// What to commit, and what then.
 #[derive(Debug, Clone)]
 pub struct Step {

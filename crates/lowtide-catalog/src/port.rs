@@ -1,0 +1,371 @@
+//! The port that the engine commits through.
+//!
+//! Whatever decides on what it has read reads and writes in one transaction that holds the right
+//! to write from its beginning. Questions of time are asked of the millisecond columns, which
+//! may be early by less than one, and then answered exactly from the record.
+
+use jiff::Timestamp;
+use lowtide_core::name::{AppKey, Location, RunId};
+use lowtide_core::ports::{self, CatalogError, Claim, Commit, ScheduleMemory};
+use lowtide_core::run::{CONTEXT_SAVEPOINTS, Context, Run};
+use lowtide_core::savepoint::Savepoint;
+use lowtide_core::schedule::Pause;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
+
+use crate::open::Catalog;
+use crate::rows::{bind_run, bind_savepoint, broken, instant, optional_instant, record, records};
+use crate::sql;
+
+type Result<T, E = CatalogError> = std::result::Result<T, E>;
+
+impl ports::Catalog for Catalog {
+    async fn claim(
+        &self,
+        runs: &[Run],
+        considered: Option<(&AppKey, Timestamp)>,
+    ) -> Result<Vec<Claim>> {
+        let mut transaction = self.begin().await?;
+        let mut claims = Vec::with_capacity(runs.len());
+        for run in runs {
+            claims.push(claim_one(&mut transaction, run).await?);
+        }
+        if let Some((key, until)) = considered {
+            move_forward(&mut transaction, key, until).await?;
+        }
+        end(transaction).await?;
+        Ok(claims)
+    }
+
+    async fn commit(&self, commit: Commit<'_>) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        may_commit(&mut transaction, &commit).await?;
+        update(&mut transaction, commit.run).await?;
+        for savepoint in commit.savepoints {
+            put_savepoint(&mut transaction, savepoint).await?;
+        }
+        end(transaction).await
+    }
+
+    async fn run(&self, id: RunId) -> Result<Option<Run>> {
+        let row = sqlx::query(sql::RUN)
+            .bind(id.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(broken("reading a run"))?;
+        row.as_ref().map(record).transpose()
+    }
+
+    async fn open_runs(&self) -> Result<Vec<Run>> {
+        let rows = sqlx::query(sql::OPEN_RUNS)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(broken("reading the open runs"))?;
+        let mut runs: Vec<Run> = records(&rows)?;
+        runs.sort_by_key(|run| run.created_at);
+        Ok(runs)
+    }
+
+    async fn looks_due(&self, now: Timestamp) -> Result<Vec<Run>> {
+        let rows = sqlx::query(sql::LOOKS_DUE)
+            .bind(now.as_millisecond())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(broken("reading the runs to look at"))?;
+        let mut runs: Vec<Run> = records(&rows)?;
+        runs.retain(|run| run.look_at.is_some_and(|at| at <= now));
+        runs.sort_by_key(|run| run.look_at);
+        Ok(runs)
+    }
+
+    async fn reads_due(&self, now: Timestamp) -> Result<Vec<Savepoint>> {
+        let rows = sqlx::query(sql::READS_DUE)
+            .bind(now.as_millisecond())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(broken("reading the savepoints to read"))?;
+        let mut savepoints: Vec<Savepoint> = records(&rows)?;
+        savepoints.retain(|savepoint| savepoint.verify_at.is_some_and(|at| at <= now));
+        savepoints.sort_by_key(|savepoint| savepoint.verify_at);
+        Ok(savepoints)
+    }
+
+    async fn savepoints_of(&self, run: RunId) -> Result<Vec<Savepoint>> {
+        let rows = sqlx::query(sql::SAVEPOINTS_OF_RUN)
+            .bind(run.to_string())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(broken("reading a run's savepoints"))?;
+        records(&rows)
+    }
+
+    async fn amend(&self, before: &Savepoint, after: &Savepoint) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        let stored = savepoint_at(&mut transaction, &before.location).await?;
+        if stored.as_ref() != Some(before) || before.location != after.location {
+            return Err(CatalogError::Stale);
+        }
+        bind_savepoint(after)?
+            .execute(&mut *transaction)
+            .await
+            .map_err(broken("amending a savepoint"))?;
+        end(transaction).await
+    }
+
+    async fn context(&self, application: &AppKey) -> Result<Context> {
+        let rows = sqlx::query(sql::MEASURES)
+            .bind(application.platform.as_str())
+            .bind(application.application.as_str())
+            .bind(i64::try_from(CONTEXT_SAVEPOINTS).unwrap_or(i64::MAX))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(broken("reading an application's medians"))?;
+        let column = |index: usize| -> Result<Vec<u64>> {
+            let values = rows
+                .iter()
+                .map(|row| row.try_get::<Option<i64>, _>(index))
+                .collect::<std::result::Result<Vec<_>, _>>()
+                .map_err(broken("reading an application's medians"))?;
+            Ok(values
+                .into_iter()
+                .flatten()
+                .filter_map(|value| u64::try_from(value).ok())
+                .collect())
+        };
+        Ok(Context::of_measures(column(0)?, column(1)?))
+    }
+
+    async fn schedule(
+        &self,
+        application: &AppKey,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<ScheduleMemory> {
+        // The usual case costs no write: the text has not changed.
+        let row = scheduled(application)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(broken("reading a schedule"))?;
+        let considered_until = match remembered(row.as_ref(), text)? {
+            Some(until) => until,
+            None => self.remember(application, text, now).await?,
+        };
+        let pauses = self.pauses_after(application, considered_until).await?;
+        Ok(ScheduleMemory {
+            considered_until,
+            pauses,
+        })
+    }
+}
+
+impl Catalog {
+    /// Begins a transaction that may write.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+        self.writer
+            .begin_with(sql::BEGIN)
+            .await
+            .map_err(broken("beginning to write"))
+    }
+
+    /// Remembers a schedule's text from now on, unless another process just did.
+    async fn remember(&self, key: &AppKey, text: &str, now: Timestamp) -> Result<Timestamp> {
+        let mut transaction = self.begin().await?;
+        let row = scheduled(key)
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(broken("reading a schedule"))?;
+        if let Some(until) = remembered(row.as_ref(), text)? {
+            return Ok(until);
+        }
+        sqlx::query(sql::PUT_SCHEDULE)
+            .bind(key.platform.as_str())
+            .bind(key.application.as_str())
+            .bind(text)
+            .bind(now.to_string())
+            .execute(&mut *transaction)
+            .await
+            .map_err(broken("remembering a schedule"))?;
+        end(transaction).await?;
+        Ok(now)
+    }
+
+    /// The pauses that end after an instant, or last.
+    async fn pauses_after(&self, key: &AppKey, after: Timestamp) -> Result<Vec<Pause>> {
+        let rows = sqlx::query(sql::PAUSES_OF_APPLICATION)
+            .bind(key.platform.as_str())
+            .bind(key.application.as_str())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(broken("reading pauses"))?;
+        let mut pauses = Vec::new();
+        for row in &rows {
+            let pause = Pause {
+                from: instant(row, 0)?,
+                until: optional_instant(row, 1)?,
+            };
+            if pause.until.is_none_or(|until| after < until) {
+                pauses.push(pause);
+            }
+        }
+        Ok(pauses)
+    }
+}
+
+/// Makes a transaction last: on the disk when this returns.
+pub(crate) async fn end(transaction: Transaction<'static, Sqlite>) -> Result<()> {
+    transaction.commit().await.map_err(broken("committing"))
+}
+
+async fn claim_one(connection: &mut SqliteConnection, run: &Run) -> Result<Claim> {
+    let inserted = bind_run(sql::INSERT_RUN, run)?
+        .execute(&mut *connection)
+        .await
+        .map_err(broken("claiming a run"))?;
+    if inserted.rows_affected() == 1 {
+        return Ok(Claim::Claimed);
+    }
+    let row = sqlx::query(sql::RUN)
+        .bind(run.id.to_string())
+        .fetch_one(connection)
+        .await
+        .map_err(broken("reading a claimed run"))?;
+    Ok(Claim::Taken(Box::new(record(&row)?)))
+}
+
+/// Moves an application's memory forward; one that goes back, or of which nothing is remembered
+/// yet, stays as it is.
+async fn move_forward(
+    connection: &mut SqliteConnection,
+    key: &AppKey,
+    until: Timestamp,
+) -> Result<()> {
+    let row = scheduled(key)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(broken("reading a schedule"))?;
+    let Some(row) = row else { return Ok(()) };
+    if instant(&row, 1)? >= until {
+        return Ok(());
+    }
+    sqlx::query(sql::MOVE_SCHEDULE)
+        .bind(key.platform.as_str())
+        .bind(key.application.as_str())
+        .bind(until.to_string())
+        .execute(connection)
+        .await
+        .map_err(broken("moving a schedule forward"))?;
+    Ok(())
+}
+
+fn scheduled(key: &AppKey) -> sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments> {
+    sqlx::query(sql::SCHEDULE)
+        .bind(key.platform.as_str().to_owned())
+        .bind(key.application.as_str().to_owned())
+}
+
+/// Up to when slots were considered, if the row is there and of this text.
+fn remembered(row: Option<&SqliteRow>, text: &str) -> Result<Option<Timestamp>> {
+    let Some(row) = row else { return Ok(None) };
+    let stored: &str = row.try_get(0).map_err(broken("reading a schedule"))?;
+    if stored == text {
+        instant(row, 1).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// Whether the step may be committed. A stale step is told so whatever else is in its way: its
+/// process has to read the row again anyway.
+async fn may_commit(connection: &mut SqliteConnection, commit: &Commit<'_>) -> Result<()> {
+    if !commit.begins && commit.cap.is_none() {
+        return Ok(());
+    }
+    let run = commit.run;
+    let stored: Option<i64> = sqlx::query_scalar(sql::VERSION_OF_RUN)
+        .bind(run.id.to_string())
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(broken("reading a run's version"))?;
+    let replaced = stored.and_then(|stored| u64::try_from(stored).ok());
+    if replaced.is_none() || replaced != run.version.checked_sub(1) {
+        return Err(CatalogError::Stale);
+    }
+    if commit.begins
+        && let Some(other) = under_way(connection, run).await?
+    {
+        return Err(busy_with(run, &other));
+    }
+    if let Some(cap) = commit.cap {
+        let triggered: i64 = sqlx::query_scalar(sql::TRIGGERED)
+            .bind(run.application.platform.as_str())
+            .bind(run.id.to_string())
+            .fetch_one(connection)
+            .await
+            .map_err(broken("counting triggered runs"))?;
+        if triggered >= i64::from(cap) {
+            return Err(CatalogError::Busy(format!(
+                "{triggered} savepoints are under way on {}, and {cap} may be",
+                run.application.platform
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The other run of the application that is between due and done.
+async fn under_way(connection: &mut SqliteConnection, run: &Run) -> Result<Option<String>> {
+    sqlx::query_scalar(sql::UNDER_WAY)
+        .bind(run.application.platform.as_str())
+        .bind(run.application.application.as_str())
+        .bind(run.id.to_string())
+        .fetch_optional(connection)
+        .await
+        .map_err(broken("looking for a run under way"))
+}
+
+fn busy_with(run: &Run, other: &str) -> CatalogError {
+    CatalogError::Busy(format!("run {other} of {} is under way", run.application))
+}
+
+/// Replaces the row, if it has the version before.
+async fn update(connection: &mut SqliteConnection, run: &Run) -> Result<()> {
+    match bind_run(sql::UPDATE_RUN, run)?
+        .execute(&mut *connection)
+        .await
+    {
+        Ok(updated) if updated.rows_affected() == 1 => Ok(()),
+        Ok(_) => Err(CatalogError::Stale),
+        // The second line of defence: the step did not say that it begins.
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            let other = under_way(connection, run).await?;
+            Err(busy_with(run, other.as_deref().unwrap_or("unknown")))
+        }
+        Err(error) => Err(broken("committing a step")(error)),
+    }
+}
+
+/// Records a savepoint; over another record of the same place only if
+/// [`Savepoint::replaces`] says so.
+async fn put_savepoint(connection: &mut SqliteConnection, savepoint: &Savepoint) -> Result<()> {
+    let stored = savepoint_at(connection, &savepoint.location).await?;
+    if stored.is_some_and(|stored| !savepoint.replaces(&stored)) {
+        return Ok(());
+    }
+    bind_savepoint(savepoint)?
+        .execute(connection)
+        .await
+        .map_err(broken("recording a savepoint"))?;
+    Ok(())
+}
+
+async fn savepoint_at(
+    connection: &mut SqliteConnection,
+    location: &Location,
+) -> Result<Option<Savepoint>> {
+    let row = sqlx::query(sql::SAVEPOINT)
+        .bind(location.as_str())
+        .fetch_optional(connection)
+        .await
+        .map_err(broken("reading a savepoint"))?;
+    row.as_ref().map(record).transpose()
+}

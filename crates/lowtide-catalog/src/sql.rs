@@ -1,0 +1,108 @@
+//! Every statement, as a constant: nothing is ever pasted into SQL, and one test prepares all.
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* pub(crate) const $name: &str = $sql;)*
+        /// All of them, for the test that prepares each.
+        #[cfg(test)]
+        pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+statements! {
+    /// Takes the right to write at once: a transaction that begins with reading could be refused
+    /// later, when it wants to write (`SQLITE_BUSY_SNAPSHOT`).
+    BEGIN = "begin immediate";
+
+    /// What lies in the file.
+    STATE = "select (select application_id from pragma_application_id) as application_id,
+                    (select count(*) from sqlite_schema) as objects,
+                    (select journal_mode from pragma_journal_mode) as journal_mode";
+    JOURNAL_WAL = "pragma journal_mode = wal";
+    SCHEMA_VERSION = "select coalesce(max(version), 0) from schema_version";
+    RECORD_VERSION = "insert into schema_version (version, applied_ms)
+                      values ($1, cast(unixepoch('subsec') * 1000 as integer))";
+
+    INSERT_RUN = "insert into runs (id, platform, application, origin, nominal_ms, phase, outcome,
+                      owner, owner_until_ms, created_ms, ended_ms, look_at_ms, version, body)
+                  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                  on conflict (id) do nothing";
+    UPDATE_RUN = "update runs set platform = $2, application = $3, origin = $4, nominal_ms = $5,
+                      phase = $6, outcome = $7, owner = $8, owner_until_ms = $9, created_ms = $10,
+                      ended_ms = $11, look_at_ms = $12, version = $13, body = $14
+                  where id = $1 and version = $13 - 1";
+    VERSION_OF_RUN = "select version from runs where id = $1";
+    UNDER_WAY = "select id from runs
+                 where platform = $1 and application = $2 and phase not in ('due', 'done')
+                     and id <> $3";
+    TRIGGERED = "select count(*) from runs
+                 where phase <> 'done' and platform = $1 and phase in ('triggering', 'following')
+                     and id <> $2";
+    RUN = "select body from runs where id = $1";
+    OPEN_RUNS = "select body from runs where phase <> 'done' order by created_ms, id";
+    LOOKS_DUE = "select body from runs
+                 where look_at_ms is not null and look_at_ms <= $1 and phase = 'done'
+                 order by look_at_ms, id";
+    RUNS = "select body from runs where $1 is null or outcome = $1
+            order by created_ms desc, id desc limit $2";
+    RUNS_OF_APPLICATION = "select body from runs
+                           where platform = $1 and application = $2 and ($3 is null or outcome = $3)
+                           order by created_ms desc, id desc limit $4";
+    /// `g` comes after every hexadecimal digit.
+    RUNS_BY_PREFIX = "select body from runs where id >= $1 and id < $1 || 'g' order by id limit $2";
+
+    SAVEPOINT = "select body from savepoints where location = $1";
+    PUT_SAVEPOINT = "insert into savepoints (location, platform, application, run, standing,
+                         verification, taken_ms, duration_ms, state_bytes, verify_at_ms, body)
+                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                     on conflict (location) do update set platform = excluded.platform,
+                         application = excluded.application, run = excluded.run,
+                         standing = excluded.standing, verification = excluded.verification,
+                         taken_ms = excluded.taken_ms, duration_ms = excluded.duration_ms,
+                         state_bytes = excluded.state_bytes, verify_at_ms = excluded.verify_at_ms,
+                         body = excluded.body";
+    READS_DUE = "select body from savepoints
+                 where verify_at_ms is not null and verify_at_ms <= $1
+                 order by verify_at_ms, location";
+    SAVEPOINTS_OF_RUN = "select body from savepoints where run = $1 order by taken_ms, location";
+    SAVEPOINTS = "select body from savepoints
+                  where ($1 is null or standing = $1) and ($2 is null or verification = $2)
+                  order by taken_ms desc, location desc limit $3";
+    SAVEPOINTS_OF_APPLICATION = "select body from savepoints
+                  where platform = $1 and application = $2
+                      and ($3 is null or standing = $3) and ($4 is null or verification = $4)
+                  order by taken_ms desc, location desc limit $5";
+    LATEST_GOOD = "select body from savepoints
+                   where platform = $1 and application = $2 and verification = 'verified'
+                       and standing <> 'orphan'
+                   order by taken_ms desc, location desc limit 1";
+    MEASURES = "select duration_ms, state_bytes from savepoints
+                where platform = $1 and application = $2 and standing = 'kept'
+                    and verification = 'verified'
+                order by taken_ms desc, location desc limit $3";
+
+    SCHEDULE = "select schedule, considered_until from schedules
+                where platform = $1 and application = $2";
+    PUT_SCHEDULE = "insert into schedules (platform, application, schedule, considered_until)
+                    values ($1, $2, $3, $4)
+                    on conflict (platform, application) do update set
+                        schedule = excluded.schedule, considered_until = excluded.considered_until";
+    MOVE_SCHEDULE = "update schedules set considered_until = $3
+                     where platform = $1 and application = $2";
+
+    PAUSES_OF_APPLICATION = "select paused_from, until from pauses
+                             where platform = $1 and application = $2 order by id";
+    PAUSES_THAT_LAST = "select platform, application, paused_from from pauses
+                        where until is null order by platform, application";
+    LASTING_PAUSE = "select paused_from from pauses
+                     where platform = $1 and application = $2 and until is null";
+    INSERT_PAUSE = "insert into pauses (platform, application, paused_from) values ($1, $2, $3)";
+    END_PAUSE = "update pauses set until = $3
+                 where platform = $1 and application = $2 and until is null";
+
+    APPLICATIONS = "select platform, application from runs
+                    union select platform, application from savepoints
+                    union select platform, application from schedules
+                    union select platform, application from pauses
+                    order by 1, 2";
+}
