@@ -3,7 +3,8 @@
 //! The edge reads and lists, this module decides. Unreadable is not broken: a reading that could
 //! not be made is a [`Fault`](crate::fault::Fault) and never comes here.
 
-use flink_metadata::{FilePath, Metadata, ParseError, SizeRule};
+use flink_metadata::FilePath;
+pub use flink_metadata::{Metadata, ParseError, SizeRule, parse};
 use serde::{Deserialize, Serialize};
 
 use crate::name::Location;

@@ -1,1 +1,122 @@
 //! The hands of Lowtide: clients of platforms and stores.
+//!
+//! Nothing is decided here. Each method of [`World`] is one piece of I/O that reports what it
+//! saw; this crate only says which kind of fault it met, because only it can know. Platforms and
+//! stores are enums: a closed set, where `match` asks every new one every question.
+
+pub mod platform;
+mod store;
+mod text;
+
+use std::collections::BTreeMap;
+
+use lowtide_core::fault::Fault;
+use lowtide_core::gate::Vitals;
+use lowtide_core::name::{JobId, Location, PlatformName};
+use lowtide_core::ports::World;
+use lowtide_core::resolve::JobSeen;
+use lowtide_core::run::{Attempt, Found, Operation, Reply};
+use lowtide_core::verify::Reading;
+
+pub use platform::flink;
+use platform::{Platform, PlatformSettings};
+
+/// What is wrong with a platform's settings; found before anything is sent.
+#[derive(Debug, thiserror::Error)]
+#[error("platform `{platform}`: {wrong}")]
+pub struct SettingsError {
+    /// Which platform.
+    pub platform: PlatformName,
+    /// What is wrong.
+    #[source]
+    pub wrong: flink::SettingsError,
+}
+
+impl SettingsError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> String {
+        self.wrong.hint()
+    }
+}
+
+/// All platforms of a configuration, ready to be asked.
+#[derive(Debug)]
+pub struct Hands {
+    platforms: BTreeMap<PlatformName, Platform>,
+}
+
+impl Hands {
+    /// Reads certificates and keys and prepares a client for each platform. Sends nothing.
+    pub fn new(settings: BTreeMap<PlatformName, PlatformSettings>) -> Result<Self, SettingsError> {
+        let mut platforms = BTreeMap::new();
+        for (name, settings) in settings {
+            let platform = Platform::new(settings).map_err(|wrong| SettingsError {
+                platform: name.clone(),
+                wrong,
+            })?;
+            platforms.insert(name, platform);
+        }
+        Ok(Self { platforms })
+    }
+
+    fn platform(&self, name: &PlatformName) -> Result<&Platform, Fault> {
+        self.platforms.get(name).ok_or_else(|| {
+            Fault::permanent(format!("no platform is named `{name}`"))
+                .hint("list it under `platforms:` in the configuration")
+        })
+    }
+}
+
+/// Reads a location that belongs to no platform: a local or mounted path.
+pub async fn read(location: &Location) -> Result<Reading, Fault> {
+    store::Paths::default().read(location).await
+}
+
+impl World for Hands {
+    async fn jobs(&self, platform: &PlatformName) -> Result<Vec<JobSeen>, Fault> {
+        match self.platform(platform)? {
+            Platform::Flink { client, .. } => client.jobs().await,
+        }
+    }
+
+    async fn vitals(&self, platform: &PlatformName, job: &JobId) -> Result<Vitals, Fault> {
+        match self.platform(platform)? {
+            Platform::Flink { client, .. } => client.vitals(job).await,
+        }
+    }
+
+    async fn trigger(&self, platform: &PlatformName, attempt: &Attempt) -> Reply {
+        match self.platform(platform) {
+            Ok(Platform::Flink { client, .. }) => client.trigger(attempt).await,
+            Err(fault) => Reply::NotSent(fault),
+        }
+    }
+
+    async fn operation(
+        &self,
+        platform: &PlatformName,
+        attempt: &Attempt,
+    ) -> Result<Operation, Fault> {
+        match self.platform(platform)? {
+            Platform::Flink { client, .. } => client.operation(attempt).await,
+        }
+    }
+
+    async fn directories(
+        &self,
+        platform: &PlatformName,
+        attempt: &Attempt,
+    ) -> Result<Vec<Found>, Fault> {
+        match self.platform(platform)? {
+            Platform::Flink { paths, .. } => {
+                paths.directories(&attempt.target, &attempt.base).await
+            }
+        }
+    }
+
+    async fn read(&self, platform: &PlatformName, location: &Location) -> Result<Reading, Fault> {
+        match self.platform(platform)? {
+            Platform::Flink { paths, .. } => paths.read(location).await,
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Apache Flink's REST API, releases 1.15 to 2.3.
+//!
+//! A Flink cluster says less than it seems to. HTTP 202 to a request for a savepoint only means
+//! that the request was read; a failed savepoint is `COMPLETED` with a failure cause; a 404 for a
+//! trigger id means "never heard of it, or forgotten". So every answer is taken for what it says
+//! and no more, and whatever does not come from Flink itself (a proxy's page, a cut connection)
+//! is a fault or, for the one request that must not happen twice, [`Reply::Unclear`].
+
+mod duration;
+mod failure;
+mod http;
+mod settings;
+mod tls;
+mod vitals;
+mod wire;
+
+use std::time::{Duration, Instant};
+
+use lowtide_core::fault::{Fault, FaultKind};
+use lowtide_core::gate::Vitals;
+use lowtide_core::name::{JobId, Location};
+use lowtide_core::resolve::{JobSeen, JobState};
+use lowtide_core::run::{Attempt, Cause, CauseKind, Operation, REPEAT_MARGIN, Reply};
+use tokio::sync::Mutex;
+
+use http::{Answer, Endpoint, Trouble};
+pub use settings::{Auth, Settings, SettingsError, TIMEOUT};
+use wire::Cluster;
+
+/// Most bytes of `/jobs/overview`: a thousand jobs have about half a megabyte.
+const JOBS_BYTES_MAX: usize = 32 << 20;
+/// Most bytes of `/jobs/:id`: it holds the plan, and plans of SQL jobs have megabytes.
+const JOB_BYTES_MAX: usize = 16 << 20;
+/// Most bytes of an answer about a savepoint: failure causes have 30 to 200 KB.
+const OPERATION_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of everything else.
+const SMALL_BYTES_MAX: usize = 2 << 20;
+/// How long `/jobmanager/config` is taken to be as it was read: it changes only with a new
+/// process, and the gate asks once a second.
+const CLUSTER_FRESH: Duration = Duration::from_secs(60);
+/// Most source vertices whose back-pressure is asked for, one request each.
+const SOURCES_MAX: usize = 8;
+
+/// A client of one cluster.
+#[derive(Debug)]
+pub struct Client {
+    endpoint: Endpoint,
+    post_timeout: Duration,
+    cluster: Mutex<Option<(Instant, Cluster)>>,
+}
+
+impl Client {
+    /// Prepares a client; reads certificates and keys, sends nothing.
+    pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        // A request may be repeated until REPEAT_MARGIN before the cluster forgets it, so none
+        // may be on its way for longer than that.
+        let margin = Duration::try_from(REPEAT_MARGIN).unwrap_or(TIMEOUT);
+        Ok(Self {
+            endpoint: Endpoint::new(settings)?,
+            post_timeout: settings.timeout.min(margin),
+            cluster: Mutex::new(None),
+        })
+    }
+
+    /// Every job that the cluster lists, ended ones too.
+    pub async fn jobs(&self) -> Result<Vec<JobSeen>, Fault> {
+        let overview: wire::Overview = self.get("/jobs/overview", JOBS_BYTES_MAX).await?;
+        overview.jobs.into_iter().map(job_seen).collect()
+    }
+
+    /// What the job looks like just now: four requests at once, then one for each source vertex.
+    pub async fn vitals(&self, job: &JobId) -> Result<Vitals, Fault> {
+        let id = job.as_str();
+        let (details, checkpoints, config) = (
+            format!("/jobs/{id}"),
+            format!("/jobs/{id}/checkpoints"),
+            format!("/jobs/{id}/checkpoints/config"),
+        );
+        let (details, checkpoints, config, cluster) = tokio::join!(
+            self.get::<wire::Job>(&details, JOB_BYTES_MAX),
+            self.get::<wire::Checkpoints>(&checkpoints, SMALL_BYTES_MAX),
+            self.get::<wire::CheckpointConfig>(&config, SMALL_BYTES_MAX),
+            self.cluster(),
+        );
+        let details = details?;
+        let read = vitals::Read {
+            checkpoints: unless_gone(checkpoints)?,
+            config: unless_gone(config)?,
+            cluster: cluster?,
+            back_pressured: self.back_pressured(id, &details).await,
+            job: details,
+        };
+        vitals::vitals(&read)
+    }
+
+    /// Asks for a savepoint, once.
+    pub async fn trigger(&self, attempt: &Attempt) -> Reply {
+        let path = format!("/jobs/{}/savepoints", attempt.job);
+        let trigger_id = attempt.trigger_id.to_string();
+        let body = wire::Trigger {
+            target_directory: attempt.target.as_str(),
+            format_type: attempt.format.as_flink(),
+            trigger_id: &trigger_id,
+        };
+        let answer = self
+            .endpoint
+            .post(&path, &body, self.post_timeout, SMALL_BYTES_MAX)
+            .await;
+        match answer {
+            Ok(answer) => reply(&answer, &trigger_id),
+            Err(Trouble::NotSent(fault)) => Reply::NotSent(fault),
+            Err(Trouble::Unclear(fault)) => Reply::Unclear(fault),
+        }
+    }
+
+    /// Asks what became of the attempt's trigger id: one request, and one more after a 404.
+    pub async fn operation(&self, attempt: &Attempt) -> Result<Operation, Fault> {
+        let path = format!("/jobs/{}/savepoints/{}", attempt.job, attempt.trigger_id);
+        let answer = self.endpoint.get(&path, OPERATION_BYTES_MAX).await?;
+        if answer.status == 404 && answer.flink_error().is_some_and(is_unknown_trigger) {
+            // Not `/jobs/:id`: that one comes from a cache of three seconds, in which an older
+            // incarnation may live on, and "the same incarnation" allows the request to be
+            // repeated.
+            let jobs = self.jobs().await?;
+            let job = jobs.into_iter().find(|job| job.id == attempt.job);
+            return Ok(Operation::NotFound {
+                job_started_at: job.map(|job| job.started_at),
+            });
+        }
+        operation(answer.json()?)
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        bytes_max: usize,
+    ) -> Result<T, Fault> {
+        self.endpoint.get(path, bytes_max).await?.json()
+    }
+
+    /// The cluster's own configuration, as read within [`CLUSTER_FRESH`].
+    async fn cluster(&self) -> Result<Cluster, Fault> {
+        // Held while reading: several runs at the gate then share one request.
+        let mut kept = self.cluster.lock().await;
+        if let Some((at, cluster)) = &*kept
+            && at.elapsed() < CLUSTER_FRESH
+        {
+            return Ok(cluster.clone());
+        }
+        let entries: Vec<wire::Entry> = self.get("/jobmanager/config", SMALL_BYTES_MAX).await?;
+        let cluster = Cluster::of(&entries);
+        *kept = Some((Instant::now(), cluster.clone()));
+        Ok(cluster)
+    }
+
+    /// Whether a source is held back; `None` where that cannot be told: it never fails a gate.
+    async fn back_pressured(&self, job: &str, details: &wire::Job) -> Option<bool> {
+        let sources: Vec<&str> = details.sources().collect();
+        let asked = sources.iter().take(SOURCES_MAX).map(|vertex| async move {
+            let path = format!("/jobs/{job}/vertices/{vertex}/backpressure");
+            self.get::<wire::BackPressure>(&path, SMALL_BYTES_MAX)
+                .await
+                .ok()?
+                .is_high(details.now)
+        });
+        let levels = futures_util::future::join_all(asked).await;
+        if levels.contains(&Some(true)) {
+            return Some(true);
+        }
+        let all_known = !levels.is_empty()
+            && sources.len() <= SOURCES_MAX
+            && levels.iter().all(Option::is_some);
+        all_known.then_some(false)
+    }
+}
+
+fn job_seen(job: wire::OverviewJob) -> Result<JobSeen, Fault> {
+    Ok(JobSeen {
+        id: JobId::new(job.jid),
+        name: job.name,
+        state: state(&job.state),
+        started_at: wire::timestamp(job.start_time)?,
+    })
+}
+
+/// What a word of Flink's `JobStatus` means.
+fn state(word: &str) -> JobState {
+    match word {
+        "INITIALIZING" | "CREATED" | "RECONCILING" => JobState::Starting,
+        "RUNNING" => JobState::Running,
+        "RESTARTING" | "FAILING" => JobState::Restarting,
+        "CANCELLING" | "SUSPENDED" => JobState::Stopping,
+        "FINISHED" => JobState::Finished,
+        "CANCELED" => JobState::Cancelled,
+        "FAILED" => JobState::Failed,
+        _ => JobState::Other,
+    }
+}
+
+/// A part of the vitals that a job may lack: one that has just been submitted has no checkpoint
+/// statistics yet, and Flink answers 404.
+fn unless_gone<T>(part: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match part {
+        Ok(part) => Ok(Some(part)),
+        Err(fault) if fault.kind == FaultKind::Gone => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Whether a 404 is about the trigger id: `SavepointHandlers` since Flink 1.15, and
+/// `AbstractAsynchronousOperationHandlers` before.
+fn is_unknown_trigger(error: &str) -> bool {
+    error.contains("There is no savepoint operation with triggerId")
+        || error.contains("Operation not found under key")
+}
+
+fn reply(answer: &Answer, trigger_id: &str) -> Reply {
+    match (answer.status, answer.flink_error()) {
+        (202, _) => match answer.json::<wire::Triggered>() {
+            Ok(triggered) if triggered.request_id == trigger_id => Reply::Accepted,
+            Ok(_) => Reply::Unclear(
+                Fault::transient("the platform accepted the request under another id")
+                    .hint("Lowtide needs Flink 1.15 or later"),
+            ),
+            Err(fault) => Reply::Unclear(fault),
+        },
+        (400, Some(error)) => Reply::Refused(failure::refusal(error)),
+        // The request has not been applied (RFC 9110, 15.5.2 and 15.5.4).
+        (401 | 403, _) => {
+            let fault = answer.fault();
+            let cause = Cause::new(CauseKind::Denied, fault.text);
+            Reply::Refused(match fault.hint {
+                Some(hint) => cause.hint(hint),
+                None => cause,
+            })
+        }
+        _ => Reply::Unclear(answer.fault()),
+    }
+}
+
+fn operation(answer: wire::Operation) -> Result<Operation, Fault> {
+    let result = answer.operation.unwrap_or_default();
+    match (answer.status.id.as_str(), result) {
+        ("IN_PROGRESS", _) => Ok(Operation::InProgress),
+        (
+            "COMPLETED",
+            wire::OperationResult {
+                failure_cause: Some(failure),
+                ..
+            },
+        ) => Ok(Operation::Failed(failure::classify(&failure.stack_trace))),
+        (
+            "COMPLETED",
+            wire::OperationResult {
+                location: Some(location),
+                ..
+            },
+        ) => Ok(Operation::Completed(Location::new(location))),
+        ("COMPLETED", _) => Err(Fault::permanent(
+            "the platform says that the savepoint completed, but neither where nor why it failed",
+        )),
+        (other, _) => Err(Fault::permanent(format!(
+            "the platform says `{}` of the savepoint, which this release does not know",
+            crate::text::one_line(other)
+        ))),
+    }
+}

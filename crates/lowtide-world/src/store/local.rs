@@ -1,0 +1,257 @@
+//! Local and mounted file systems.
+//!
+//! A missing file proves that a savepoint is broken, and a missing directory that a request left
+//! nothing; both only where Lowtide can really see the place. A mount that is not there, a
+//! directory without rights and a reference that leads out of what Lowtide may look at are
+//! faults: blindness is not absence.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use lowtide_core::fault::Fault;
+use lowtide_core::name::Location;
+use lowtide_core::run::Found;
+use lowtide_core::verify::{self, FileSeen, Reading};
+
+use super::{Paths, Store};
+
+/// Flink's name for the file that makes a directory a savepoint (`AbstractFsCheckpointStorageAccess`).
+const METADATA: &str = "_metadata";
+/// Most bytes of a `_metadata` that are read: jobs with much state in it have tens of megabytes.
+const METADATA_BYTES_MAX: u64 = 256 << 20;
+/// Most entries of a savepoint's directory: the largest jobs have some hundred thousand files.
+const ENTRIES_MAX: usize = 2_000_000;
+/// Most directories in an attempt's own one: Flink makes one for each request that it accepts.
+const DIRECTORIES_MAX: usize = 1_000;
+
+/// Reads the savepoint `directory`, which is reached at `path`.
+pub(super) fn read(paths: &Paths, directory: &Location, path: &Path) -> Result<Reading, Fault> {
+    refuse_dots(directory)?;
+    let names = names(path)?;
+    let extra = |referenced: &BTreeSet<&str>| {
+        let strangers = names
+            .iter()
+            .filter(|name| name.as_str() != METADATA && !referenced.contains(name.as_str()));
+        strangers.cloned().collect()
+    };
+    let Some(bytes) = metadata_bytes(&path.join(METADATA))? else {
+        return Ok(Reading {
+            metadata: None,
+            files: Vec::new(),
+            extra: extra(&BTreeSet::new()),
+        });
+    };
+    let metadata = match verify::parse(&bytes) {
+        Ok(metadata) => metadata,
+        Err(wrong) => {
+            return Ok(Reading {
+                metadata: Some(Err(wrong)),
+                files: Vec::new(),
+                extra: extra(&BTreeSet::new()),
+            });
+        }
+    };
+    let files = verify::wanted(&metadata, directory)
+        .into_iter()
+        .map(|(location, rule)| {
+            let found_bytes = size(paths, directory, &location)?;
+            Ok(FileSeen {
+                location,
+                rule,
+                found_bytes,
+            })
+        })
+        .collect::<Result<Vec<FileSeen>, Fault>>()?;
+    still_there(path, &files)?;
+    let referenced: BTreeSet<&str> = files.iter().map(|file| file.location.last()).collect();
+    let extra = extra(&referenced);
+    Ok(Reading {
+        metadata: Some(Ok(metadata)),
+        files,
+        extra,
+    })
+}
+
+/// Lists the directories in `target`, which is reached at `path`.
+pub(super) fn directories(
+    target: &Location,
+    path: &Path,
+    base: &Path,
+) -> Result<Vec<Found>, Fault> {
+    refuse_dots(target)?;
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return nothing_there(base),
+        Err(error) => return Err(fault("list", path, &error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| fault("list", path, &error))?;
+        // Not Flink's, if it is not even text.
+        let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+            continue;
+        };
+        let Some(kind) = looked_up(&entry.path())? else {
+            continue;
+        };
+        if !kind.is_dir() {
+            continue;
+        }
+        if found.len() == DIRECTORIES_MAX {
+            return Err(Fault::permanent(format!(
+                "{} holds more than {DIRECTORIES_MAX} directories",
+                path.display()
+            ))
+            .hint("it is to be one attempt's own: does something else write there?"));
+        }
+        let has_metadata = looked_up(&entry.path().join(METADATA))?.is_some_and(|it| it.is_file());
+        found.push(Found {
+            location: target.join(&name),
+            has_metadata,
+        });
+    }
+    found.sort_by(|a, b| a.location.cmp(&b.location));
+    Ok(found)
+}
+
+/// Absence counts only where the directory is seen that it would lie in.
+fn nothing_there(base: &Path) -> Result<Vec<Found>, Fault> {
+    match fs::metadata(base) {
+        Ok(it) if it.is_dir() => Ok(Vec::new()),
+        Ok(_) => Err(fault(
+            "list",
+            base,
+            &io::Error::from(ErrorKind::NotADirectory),
+        )),
+        Err(error) => Err(fault("list", base, &error)),
+    }
+}
+
+/// The names in a directory. Those that are not text are shown as well as can be.
+fn names(path: &Path) -> Result<Vec<String>, Fault> {
+    let entries = fs::read_dir(path).map_err(|error| fault("read", path, &error))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| fault("read", path, &error))?;
+        if names.len() == ENTRIES_MAX {
+            return Err(Fault::permanent(format!(
+                "{} holds more than {ENTRIES_MAX} files",
+                path.display()
+            )));
+        }
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The bytes of a `_metadata`; `None` if there is none.
+fn metadata_bytes(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
+    // Looked at before it is opened: opening a pipe would wait for ever.
+    let Some(kind) = looked_up(path)? else {
+        return Ok(None);
+    };
+    if !kind.is_file() {
+        return Err(Fault::permanent(format!(
+            "{} is not a file",
+            path.display()
+        )));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(METADATA_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| fault("read", path, &error))?;
+    if bytes.len() as u64 > METADATA_BYTES_MAX {
+        return Err(Fault::permanent(format!(
+            "{} is larger than {METADATA_BYTES_MAX} bytes",
+            path.display()
+        )));
+    }
+    Ok(Some(bytes))
+}
+
+/// The size of a referenced file; `None` if it is missing.
+fn size(paths: &Paths, directory: &Location, location: &Location) -> Result<Option<u64>, Fault> {
+    refuse_dots(location)?;
+    let path = match paths.store(location) {
+        Store::Local(path) => path,
+        Store::Unsupported(scheme) => return Err(Store::unsupported(&scheme, location)),
+    };
+    if let Some(it) = looked_up(&path)? {
+        // A directory in a file's place is not the file.
+        return Ok(it.is_file().then_some(it.len()));
+    }
+    let within = super::below(location.as_str(), directory.as_str()).is_some();
+    if !within {
+        let parent = path.parent().unwrap_or(&path);
+        looked_up(parent)?.ok_or_else(|| unseen("read", parent))?;
+    }
+    Ok(None)
+}
+
+/// If files are missing, whether the directory itself is still there: one that was deleted or
+/// unmounted meanwhile says nothing of what it held.
+fn still_there(path: &Path, files: &[FileSeen]) -> Result<(), Fault> {
+    let any_missing = files.iter().any(|file| file.found_bytes.is_none());
+    if any_missing && looked_up(&path.join(METADATA))?.is_none() {
+        return Err(Fault::transient(format!(
+            "{} vanished while it was read",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// What is at a path, links followed; `None` if there is nothing.
+fn looked_up(path: &Path) -> Result<Option<fs::Metadata>, Fault> {
+    match fs::metadata(path) {
+        Ok(it) => Ok(Some(it)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(fault("look at", path, &error)),
+    }
+}
+
+/// Refuses a location with `..` in it. Flink writes none; a reference that climbs would let a
+/// foreign file decide where Lowtide looks.
+fn refuse_dots(location: &Location) -> Result<(), Fault> {
+    if location.as_str().split('/').any(|part| part == "..") {
+        return Err(Fault::permanent(format!(
+            "{location} has `..` in it, which Lowtide does not follow"
+        )));
+    }
+    Ok(())
+}
+
+fn fault(what: &str, path: &Path, error: &io::Error) -> Fault {
+    let shown = path.display();
+    match error.kind() {
+        ErrorKind::NotFound => unseen(what, path),
+        ErrorKind::PermissionDenied => Fault::permanent(format!("cannot {what} {shown}: permission denied"))
+            .hint("let the user that Lowtide runs as read there; Flink creates directories with its own user and mask"),
+        ErrorKind::NotADirectory => Fault::permanent(format!("cannot {what} {shown}: not a directory")),
+        // `EIO`, `ESTALE`, `ETIMEDOUT`: what mounted file systems say while they are away.
+        _ => Fault::transient(format!("cannot {what} {shown}: {error}")),
+    }
+}
+
+/// The fault of a directory that cannot be seen, with the deepest one above it that can.
+fn unseen(what: &str, path: &Path) -> Fault {
+    let seen = path
+        .ancestors()
+        .skip(1)
+        .find(|above| above.is_dir())
+        .map(PathBuf::from);
+    let text = match seen {
+        Some(seen) if seen != Path::new("/") => format!(
+            "cannot {what} {}: no such directory ({} is there)",
+            path.display(),
+            seen.display()
+        ),
+        _ => format!("cannot {what} {}: no such directory", path.display()),
+    };
+    Fault::gone(text).hint("is it mounted where Lowtide runs? `paths:` of the platform says where Lowtide reaches what Flink writes")
+}
