@@ -1,0 +1,331 @@
+//! Platforms: where they are, how to sign in, and what they call a location.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use lowtide_core::name::{Location, PlatformName};
+use lowtide_core::policy::CONCURRENCY;
+use lowtide_core::run::REPEAT_MARGIN;
+use lowtide_core::schedule::format_duration;
+use secrecy::SecretString;
+use url::Url;
+
+use super::super::at::At;
+use super::super::entries::Entries;
+use super::super::problem::Problem;
+use super::super::raw::{self, File, SecretText, Text};
+use super::super::secret::{NotAReference, reference};
+use super::super::{Auth, ClientCert, FlinkSettings, Platform};
+use super::Reader;
+
+/// The shortest timeout of a request: a garbage collection of a busy `JobManager` takes longer
+/// than anything below.
+const TIMEOUT_MIN: SignedDuration = SignedDuration::from_secs(1);
+/// The longest timeout of a request. A trigger request may still arrive while it has not timed
+/// out, and the core leaves exactly this much of the cluster's memory of trigger ids unused.
+const TIMEOUT_MAX: SignedDuration = REPEAT_MARGIN;
+/// The timeout when none is given: a claim on a run has at least this long left when a call is
+/// made.
+const TIMEOUT: SignedDuration = SignedDuration::from_secs(10);
+/// The most savepoints under way at once: beyond any cluster that there is.
+const CONCURRENCY_MAX: u32 = 1_000;
+/// The most `paths` of a platform: each location is compared with all of them.
+const PATHS_MAX: usize = 64;
+
+/// The platforms of a file.
+pub(super) struct Platforms {
+    /// What the program needs of them.
+    pub settings: BTreeMap<PlatformName, Platform>,
+    /// How many savepoints may be under way on each; also on those with a mistake, so that the
+    /// applications on them are not told of a missing platform.
+    pub concurrency: BTreeMap<PlatformName, u32>,
+}
+
+impl Reader<'_> {
+    pub(super) fn platforms(&mut self, file: &File) -> Platforms {
+        let mut platforms = Platforms {
+            settings: BTreeMap::new(),
+            concurrency: BTreeMap::new(),
+        };
+        for (key, platform) in &file.platforms.0 {
+            let name = match PlatformName::new(key.value.as_str()) {
+                Ok(name) => name,
+                Err(error) => {
+                    self.refuse(Problem::new(key.span.clone(), error.to_string()));
+                    continue;
+                }
+            };
+            let concurrency = self.concurrency(platform.flink.concurrency.as_ref());
+            platforms.concurrency.insert(name.clone(), concurrency);
+            if let Some(flink) = self.flink(&platform.flink) {
+                platforms.settings.insert(name, Platform::Flink(flink));
+            }
+        }
+        platforms
+    }
+
+    fn concurrency(&mut self, written: Option<&At<u32>>) -> u32 {
+        match written {
+            None => CONCURRENCY,
+            Some(number) if (1..=CONCURRENCY_MAX).contains(&number.value) => number.value,
+            Some(number) => {
+                let message = format!(
+                    "`concurrency` is {}; it goes from 1 to {CONCURRENCY_MAX}",
+                    number.value
+                );
+                let problem = Problem::new(number.span.clone(), message);
+                self.refuse(match number.value {
+                    0 => problem.hint(
+                        "with 0 no savepoint would ever be taken; use `lowtide pause` for that",
+                    ),
+                    _ => problem,
+                });
+                CONCURRENCY
+            }
+        }
+    }
+
+    fn flink(&mut self, flink: &raw::Flink) -> Option<FlinkSettings> {
+        let url = self.url(&flink.url);
+        let auth = flink.auth.as_ref().map(|auth| self.auth(auth));
+        let ca = flink.ca.as_ref().map(|ca| self.path(ca));
+        let client_cert = flink.client_cert.as_ref().map(|pair| {
+            let (cert, key) = (self.path(&pair.cert), self.path(&pair.key));
+            Some(ClientCert {
+                cert: cert?,
+                key: key?,
+            })
+        });
+        if let Some(url) = &url {
+            self.refuse_tls_without_https(url, flink);
+        }
+        let timeout = self.timeout(flink.timeout.as_ref());
+        let paths = self.paths(flink.paths.as_ref());
+        Some(FlinkSettings {
+            url: url?,
+            auth: whole(auth)?,
+            ca: whole(ca)?,
+            client_cert: whole(client_cert)?,
+            timeout: timeout?,
+            paths,
+        })
+    }
+
+    fn url(&mut self, text: &Text) -> Option<Url> {
+        let span = || text.span.clone();
+        let refusal = match Url::parse(&text.value) {
+            Err(error) => Problem::new(span(), format!("this is not a URL: {error}"))
+                .hint("write it with its scheme, such as http://jobmanager:8081"),
+            Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+                let problem = Problem::new(span(), "the URL begins with neither http nor https");
+                if text.value.contains("://") {
+                    problem.hint("Flink's REST endpoint speaks HTTP")
+                } else {
+                    problem.hint(format!("did you mean http://{}?", text.value))
+                }
+            }
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                Problem::new(span(), "credentials do not belong into a URL")
+                    .hint("write `auth: { basic: { user: …, password: \"${env:NAME}\" } }`")
+            }
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+                Problem::new(span(), "the URL has something after its path")
+                    .hint("remove what begins with `?` or `#`")
+            }
+            Ok(url) => return Some(url),
+        };
+        self.refuse(refusal);
+        None
+    }
+
+    /// Certificates that would never be used give a false sense of safety.
+    fn refuse_tls_without_https(&mut self, url: &Url, flink: &raw::Flink) {
+        let ca = flink.ca.as_ref().map(|ca| ("ca", ca));
+        let cert = flink.client_cert.as_ref();
+        let cert = cert.map(|pair| ("client_cert", &pair.cert));
+        if url.scheme() == "https" {
+            return;
+        }
+        for (key, value) in ca.into_iter().chain(cert) {
+            self.refuse(
+                Problem::new(
+                    value.span.clone(),
+                    format!("`{key}` has no use: the connection is not encrypted"),
+                )
+                .also(flink.url.span.clone(), "http, not https")
+                .hint(format!("write https in `url`, or remove `{key}`")),
+            );
+        }
+    }
+
+    fn auth(&mut self, auth: &At<raw::Auth>) -> Option<Auth> {
+        match (&auth.value.basic, &auth.value.bearer) {
+            (Some(basic), None) => {
+                let user = self.user(&basic.user);
+                let password = self.secret(&basic.password, "password");
+                Some(Auth::Basic {
+                    user: user?,
+                    password: password?,
+                })
+            }
+            (None, Some(bearer)) => self.secret(bearer, "bearer").map(Auth::Bearer),
+            (both, _) => {
+                let message = match both {
+                    Some(_) => "`basic` and `bearer` exclude each other",
+                    None => "`auth` says neither `basic` nor `bearer`",
+                };
+                self.refuse(
+                    Problem::new(auth.span.clone(), message)
+                        .hint("write `basic: { user: …, password: \"${env:NAME}\" }` or `bearer: \"${env:NAME}\"`"),
+                );
+                None
+            }
+        }
+    }
+
+    fn user(&mut self, user: &Text) -> Option<String> {
+        let wrong = user.value.is_empty() || user.value.contains(':');
+        if wrong || user.value.contains(char::is_control) {
+            self.refuse(Problem::new(
+                user.span.clone(),
+                "a user's name is not empty and has no colon in it (RFC 7617)",
+            ));
+            return None;
+        }
+        Some(user.value.clone())
+    }
+
+    fn secret(&mut self, SecretText(text): &SecretText, key: &str) -> Option<SecretString> {
+        let example = format!("write `{key}: \"${{env:NAME}}\"` or `{key}: \"${{file:/path}}\"`");
+        let refusal = match reference(&text.value, &self.directory) {
+            Ok(source) => match (self.secrets)(&source) {
+                Ok(secret) => return Some(secret),
+                Err(error) => Problem::new(text.span.clone(), error.to_string()),
+            },
+            Err(NotAReference::Literal) => Problem::new(
+                text.span.clone(),
+                format!("the value of `{key}` stands in the file itself"),
+            )
+            .hint(format!("a secret comes from outside: {example}"))
+            .hint("if the file was shared, change the secret"),
+            Err(NotAReference::Partial) => Problem::new(
+                text.span.clone(),
+                "a reference to a secret is the whole value, with nothing before or after it",
+            )
+            .hint(example),
+            Err(NotAReference::Unknown) => {
+                Problem::new(text.span.clone(), "secrets come from `env` or `file`").hint(example)
+            }
+            Err(NotAReference::NoName) => Problem::new(
+                text.span.clone(),
+                "the reference names nothing that can be read",
+            )
+            .hint(example),
+        };
+        self.refuse(refusal);
+        None
+    }
+
+    fn timeout(&mut self, text: Option<&Text>) -> Option<Duration> {
+        let timeout = match text {
+            None => TIMEOUT,
+            Some(text) => {
+                let timeout = self.duration(text)?;
+                if timeout < TIMEOUT_MIN || timeout > TIMEOUT_MAX {
+                    let (min, max) = (format_duration(TIMEOUT_MIN), format_duration(TIMEOUT_MAX));
+                    self.refuse(Problem::new(
+                        text.span.clone(),
+                        format!("`timeout` is {}; it goes from {min} to {max}", text.value),
+                    ).hint("a request that is out longer could arrive when nobody can tell any more what came of it; a savepoint itself may take as long as it needs"));
+                    return None;
+                }
+                timeout
+            }
+        };
+        Some(timeout.unsigned_abs())
+    }
+
+    fn paths(&mut self, written: Option<&Entries<Text>>) -> Vec<(Location, PathBuf)> {
+        let mut paths: Vec<(Location, PathBuf)> = Vec::new();
+        let mut places: BTreeMap<Location, Range<usize>> = BTreeMap::new();
+        let entries = written.map_or(&[][..], |entries| &entries.0);
+        if let Some((key, _)) = entries.get(PATHS_MAX) {
+            self.refuse(Problem::new(
+                key.span.clone(),
+                format!("there are {} `paths`, more than {PATHS_MAX}", entries.len()),
+            ));
+        }
+        for (from, to) in entries {
+            if let Err(message) = absolute_location(&from.value) {
+                self.refuse(Problem::new(from.span.clone(), message).hint(LOCATION_HINT));
+            }
+            let location = Location::new(&from.value);
+            if let Some(first) = places.insert(location.clone(), from.span.clone()) {
+                self.refuse(
+                    Problem::new(from.span.clone(), format!("{location} is mapped twice"))
+                        .also(first, "first here"),
+                );
+            }
+            if !Path::new(&to.value).is_absolute() {
+                self.refuse(
+                    Problem::new(to.span.clone(), "this is not an absolute path").hint(
+                        "name the directory where Lowtide reaches the location, such as /mnt/state",
+                    ),
+                );
+            }
+            paths.push((location, PathBuf::from(&to.value)));
+        }
+        paths.sort_by_key(|(location, _)| std::cmp::Reverse(location.as_str().len()));
+        paths
+    }
+}
+
+/// Turns "absent, or read, or wrong" into "read or absent", or nothing if wrong.
+fn whole<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    match value {
+        Some(None) => None,
+        Some(some) => Some(some),
+        None => Some(None),
+    }
+}
+
+/// What a location looks like.
+pub(super) const LOCATION_HINT: &str =
+    "write an absolute path or a URI, such as /mnt/savepoints or s3://state/savepoints";
+
+/// Checks that a location means the same place wherever it is read.
+pub(super) fn absolute_location(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() {
+        return Err("the location is empty");
+    }
+    if text.contains(char::is_control) {
+        return Err("the location has a control character in it");
+    }
+    if text.starts_with('/') {
+        return Ok(());
+    }
+    let Some((scheme, rest)) = text.split_once(":/") else {
+        return Err("the location is relative: it would depend on where a process was started");
+    };
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '.' | '-'));
+    if !is_scheme {
+        return Err("the location is relative: it would depend on where a process was started");
+    }
+    let authority = rest
+        .strip_prefix('/')
+        .and_then(|rest| rest.split('/').next());
+    let user_info = authority.and_then(|authority| authority.rsplit_once('@'));
+    if user_info.is_some_and(|(user_info, _)| user_info.contains(':')) {
+        return Err("credentials do not belong into a location");
+    }
+    if authority == Some("") && scheme != "file" {
+        return Err("the location names no bucket or host");
+    }
+    Ok(())
+}

@@ -1,0 +1,478 @@
+//! The file as it is written: what can stand where. The JSON Schema is generated from these
+//! types, and their descriptions are the reference documentation.
+//!
+//! Only the shape is checked here. What a value means, and what contradicts what, is decided in
+//! [`super::meaning`], where all problems are collected.
+
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::at::At;
+use super::entries::Entries;
+
+/// A text with its place.
+pub(super) type Text = At<String>;
+
+/// Reads a value that must be there if its key is: `schedule:` with nothing after it is a
+/// mistake, not a wish for the default.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// The configuration of Lowtide: which applications get savepoints, where they run, and when.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(
+    title = "Lowtide configuration",
+    example = serde_json::json!({
+        "platforms": { "session": { "flink": { "url": "http://jobmanager:8081" } } },
+        "schedule": "0 1 * * *",
+        "applications": ["orders", "payments"],
+    })
+)]
+pub(super) struct File {
+    /// The IANA time zone that governs schedules, never-windows and display, for all applications
+    /// that do not name their own. Default: `UTC`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("default" = "UTC", "examples" = ["Europe/Berlin", "America/New_York"]))]
+    pub timezone: Option<Text>,
+
+    /// Where applications run: a name of your choice for each place. The names become part of
+    /// directories and of `H` in schedules, so choose them to last.
+    pub platforms: Entries<Platform>,
+
+    /// The schedule of all applications without their own: a five-field cron pattern. The same as
+    /// `defaults.schedule`. Excludes `every`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = ["0 1 * * *", "H 1 * * *", "@daily"]))]
+    pub schedule: Option<Text>,
+
+    /// The interval of all applications without a schedule of their own. The same as
+    /// `defaults.every`. Excludes `schedule`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = ["6h", "30m"]))]
+    pub every: Option<Text>,
+
+    /// What holds for every application that does not say otherwise.
+    #[serde(default, deserialize_with = "present")]
+    pub defaults: Option<Defaults>,
+
+    /// The applications that get savepoints: names, or maps where something differs from the
+    /// defaults. An application is known by its platform and its name; the pair must be unique.
+    pub applications: Vec<At<Listed>>,
+
+    /// Where Lowtide remembers runs and savepoints.
+    #[serde(default, deserialize_with = "present")]
+    pub catalog: Option<Catalog>,
+}
+
+/// The memory of Lowtide.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Catalog {
+    /// The file of an SQLite database, created where it is absent; on a local disk, not on a
+    /// network file system. A relative path is taken from the directory of this configuration
+    /// file. Default: `$XDG_STATE_HOME/lowtide/catalog.db`, or
+    /// `~/.local/state/lowtide/catalog.db`.
+    #[schemars(extend("examples" = ["/var/lib/lowtide/catalog.db"]))]
+    pub sqlite: Text,
+}
+
+/// One place where applications run, by its kind.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Platform {
+    /// A Flink cluster, Flink 1.15 to 2.3, reached by the REST endpoint of its `JobManager`.
+    pub flink: Flink,
+}
+
+/// How to reach a Flink cluster.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Flink {
+    /// The REST endpoint, `http` or `https`; a path before `/jobs` is kept (`https://proxy/flink`).
+    /// Credentials go to `auth`, never into the URL.
+    #[schemars(extend("format" = "uri", "examples" = ["http://jobmanager:8081"]))]
+    pub url: Text,
+
+    /// How to sign in to a proxy in front of the cluster; `basic` or `bearer`.
+    #[serde(default, deserialize_with = "present")]
+    pub auth: Option<At<Auth>>,
+
+    /// A file of PEM certificates to trust besides the system's. A relative path is taken from the
+    /// directory of this configuration file.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = ["/etc/lowtide/ca.pem"]))]
+    pub ca: Option<Text>,
+
+    /// The certificate that Lowtide shows to the cluster or to the proxy in front of it.
+    #[serde(default, deserialize_with = "present")]
+    pub client_cert: Option<ClientCert>,
+
+    /// How long one request may take, from `1s` to `30s`. Default: `10s`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("default" = "10s"))]
+    pub timeout: Option<Text>,
+
+    /// How many savepoints may be under way at once on this platform, from 1 to 1000; due slots
+    /// beyond that wait. Default: 16.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(range(min = 1, max = 1000), extend("default" = 16))]
+    pub concurrency: Option<At<u32>>,
+
+    /// Where Lowtide reaches what the cluster calls a location: for each prefix of the cluster's
+    /// locations the directory where Lowtide has it mounted. The longest prefix that fits is used.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = [{ "file:/opt/flink/state": "/mnt/state" }]))]
+    pub paths: Option<Entries<Text>>,
+}
+
+/// How to sign in: one of `basic` and `bearer`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+pub(super) struct Auth {
+    /// A user name and a password.
+    #[serde(default, deserialize_with = "present")]
+    pub basic: Option<Basic>,
+
+    /// A token, sent as `Authorization: Bearer …`. Only as `${env:NAME}` or `${file:/path}`: a
+    /// secret does not belong in this file.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = ["${file:/var/run/secrets/flink/token}"]))]
+    pub bearer: Option<SecretText>,
+}
+
+/// HTTP basic authentication.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Basic {
+    /// The user's name; no colon in it (RFC 7617).
+    #[schemars(length(min = 1))]
+    pub user: Text,
+
+    /// The password. Only as `${env:NAME}` or `${file:/path}`: a secret does not belong in this
+    /// file.
+    #[schemars(extend("examples" = ["${env:FLINK_PASSWORD}"]))]
+    pub password: SecretText,
+}
+
+/// A reference to a secret; what was written by mistake may be the secret itself, so it has no
+/// `Debug` that shows it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline, extend("pattern" = r"^\$\{(env|file):[^}]+\}$"))]
+pub(super) struct SecretText(pub Text);
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(…)")
+    }
+}
+
+/// A client certificate and its key, as PEM files. Relative paths are taken from the directory of
+/// this configuration file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClientCert {
+    /// The file of the certificate, with its chain.
+    pub cert: Text,
+    /// The file of its private key.
+    pub key: Text,
+}
+
+/// The format of a savepoint.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Format {
+    /// Flink's own, independent of the state backend: it can be read by any other.
+    Canonical,
+    /// The state backend's: written and read faster, tied to that backend.
+    Native,
+}
+
+/// An entry of `applications`: a name, or a map.
+#[derive(Debug)]
+pub(super) enum Listed {
+    /// Only a name: all else is default.
+    Name(String),
+    /// A name and what differs.
+    Map(Box<Application>),
+}
+
+/// What an entry of `applications` is, for errors.
+pub(super) const LISTED_EXPECTED: &str = "the name of an application, or a map with `name`";
+
+struct ListedVisitor;
+
+impl<'de> Visitor<'de> for ListedVisitor {
+    type Value = Listed;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(LISTED_EXPECTED)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Listed, E> {
+        Ok(Listed::Name(name.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listed, A::Error> {
+        Application::deserialize(MapAccessDeserializer::new(map))
+            .map(|application| Listed::Map(Box::new(application)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Listed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ListedVisitor)
+    }
+}
+
+impl JsonSchema for Listed {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Listed".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let map = generator.subschema_for::<Application>();
+        schemars::json_schema!({
+            "oneOf": [
+                {
+                    "type": "string",
+                    "description": "The name of an application; all else is default.",
+                    "minLength": 1,
+                    "maxLength": lowtide_core::name::NAME_BYTES_MAX,
+                },
+                map,
+            ]
+        })
+    }
+}
+
+/// Two maps share these keys: what `defaults` says, an application may say otherwise. They are
+/// written out in both, and not flattened, because flattening loses the places.
+macro_rules! with_rules {
+    ($(#[$doc:meta])* struct $name:ident { $($own:tt)* }) => {
+        #[derive(Debug, Deserialize, JsonSchema)]
+        $(#[$doc])*
+        pub(super) struct $name {
+            $($own)*
+
+            /// The platform it runs on. Default: the only platform, where there is one only.
+            #[serde(default, deserialize_with = "present")]
+            pub platform: Option<Text>,
+
+            /// When savepoints are due: a five-field cron pattern (minute, hour, day of month,
+            /// month, day of week) with names, ranges, steps, lists, `L`, `W`, `#`, and `H` for a
+            /// value that is drawn once from the application's name; or `@hourly`, `@daily`,
+            /// `@midnight`, `@weekly`, `@monthly`. Excludes `every`. Without either, savepoints
+            /// are only taken by hand.
+            #[serde(default, deserialize_with = "present")]
+            #[schemars(extend("examples" = ["0 1 * * *", "H 1 * * *", "*/30 8-18 * * Mon-Fri"]))]
+            pub schedule: Option<Text>,
+
+            /// The other form of a schedule: whole periods counted from the Unix epoch, at least
+            /// `10s`. Excludes `schedule`.
+            #[serde(default, deserialize_with = "present")]
+            #[schemars(extend("examples" = ["6h", "30m"]))]
+            pub every: Option<Text>,
+
+            /// The IANA time zone of the schedule and the never-windows. Default: `timezone` of
+            /// the file.
+            #[serde(default, deserialize_with = "present")]
+            #[schemars(extend("examples" = ["Europe/Berlin"]))]
+            pub timezone: Option<Text>,
+
+            /// The format of the savepoints. Default: `canonical`.
+            #[serde(default, deserialize_with = "present")]
+            #[schemars(extend("default" = "canonical"))]
+            pub format: Option<At<Format>>,
+
+            /// The directory for savepoints, as the cluster writes it: an absolute path or a URI.
+            /// Each savepoint gets a directory of its own, `<target>/<application>/<slot>`.
+            /// Default: the cluster's savepoint directory.
+            #[serde(default, deserialize_with = "present")]
+            #[schemars(extend("examples" = ["s3://state/savepoints", "/mnt/savepoints"]))]
+            pub target: Option<Text>,
+
+            /// How long after its time a slot may still ask for a savepoint, at least `1s`; the
+            /// next slot ends it earlier. Default: `1h`.
+            #[serde(default, deserialize_with = "present")]
+            #[schemars(extend("default" = "1h"))]
+            pub deadline: Option<Text>,
+
+            /// How many times a slot may ask, from 1 to 10. Another time only after the one before
+            /// is proven to have come to nothing. Default: 3.
+            #[serde(default, deserialize_with = "present")]
+            #[schemars(range(min = 1, max = 10), extend("default" = 3))]
+            pub attempts: Option<At<u32>>,
+
+            /// How long to wait for what passes by itself (a checkpoint in progress,
+            /// back-pressure, a recent restart) before the savepoint is taken all the same;
+            /// shorter than `deadline` and than the schedule's shortest interval. Default: `5m`,
+            /// or half of the shorter of those two where that is less.
+            #[serde(default, deserialize_with = "present")]
+            #[schemars(extend("default" = "5m"))]
+            pub patience: Option<Text>,
+
+            /// How long no running job may carry the name before that is a failure: a `JobManager`
+            /// that restarts has no jobs for a while. At most `deadline`. Default: `10m`, or
+            /// `deadline` where that is less.
+            #[serde(default, deserialize_with = "present")]
+            #[schemars(extend("default" = "10m"))]
+            pub absent_for: Option<Text>,
+
+            /// How old the newest slot that was missed while Lowtide was down may be to be made up
+            /// for; at most half the schedule's interval counts. `0s` makes up for none.
+            /// Default: `6h`.
+            #[serde(default, deserialize_with = "present")]
+            #[schemars(extend("default" = "6h"))]
+            pub catch_up: Option<Text>,
+
+            /// Times of the week at which no slot asks for a savepoint: weekdays, times, or both.
+            /// A slot that is due then waits for the end of the window, if that is within its
+            /// deadline.
+            #[serde(default, deserialize_with = "present")]
+            #[schemars(
+                length(max = 64),
+                extend("examples" = [["Mon-Fri 08:00-18:00", "Sat,Sun", "22:00-04:00"]])
+            )]
+            pub never: Option<At<Vec<Text>>>,
+        }
+
+        impl $name {
+            /// The keys that both maps have.
+            pub fn rules(&self) -> Rules<'_> {
+                Rules {
+                    platform: self.platform.as_ref(),
+                    schedule: self.schedule.as_ref(),
+                    every: self.every.as_ref(),
+                    timezone: self.timezone.as_ref(),
+                    format: self.format.as_ref(),
+                    target: self.target.as_ref(),
+                    deadline: self.deadline.as_ref(),
+                    attempts: self.attempts.as_ref(),
+                    patience: self.patience.as_ref(),
+                    absent_for: self.absent_for.as_ref(),
+                    catch_up: self.catch_up.as_ref(),
+                    never: self.never.as_ref(),
+                }
+            }
+        }
+    };
+}
+
+/// What `defaults` and an application can both say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rules<'a> {
+    pub platform: Option<&'a Text>,
+    pub schedule: Option<&'a Text>,
+    pub every: Option<&'a Text>,
+    pub timezone: Option<&'a Text>,
+    pub format: Option<&'a At<Format>>,
+    pub target: Option<&'a Text>,
+    pub deadline: Option<&'a Text>,
+    pub attempts: Option<&'a At<u32>>,
+    pub patience: Option<&'a Text>,
+    pub absent_for: Option<&'a Text>,
+    pub catch_up: Option<&'a Text>,
+    pub never: Option<&'a At<Vec<Text>>>,
+}
+
+with_rules! {
+    /// What holds for every application that does not say otherwise.
+    #[serde(deny_unknown_fields)]
+    struct Defaults {}
+}
+
+with_rules! {
+    /// An application, and where it differs from the defaults.
+    #[serde(deny_unknown_fields)]
+    struct Application {
+        /// What you call it: letters, digits, `.`, `_` and `-`. It becomes a directory's name and
+        /// decides what `H` draws.
+        #[schemars(length(min = 1, max = 128))]
+        pub name: Text,
+
+        /// The exact name of its job on the platform. Default: `name`.
+        #[serde(default, deserialize_with = "present")]
+        #[schemars(length(min = 1))]
+        pub job: Option<Text>,
+    }
+}
+
+impl File {
+    /// Every text that is no secret, free keys included.
+    pub fn plain_texts(&self) -> Vec<&Text> {
+        let mut texts: Vec<&Text> = [&self.timezone, &self.schedule, &self.every]
+            .into_iter()
+            .flatten()
+            .collect();
+        for (name, platform) in &self.platforms.0 {
+            texts.push(name);
+            texts.extend(platform.flink.plain_texts());
+        }
+        if let Some(defaults) = &self.defaults {
+            texts.extend(defaults.rules().plain_texts());
+        }
+        for listed in &self.applications {
+            if let Listed::Map(application) = &listed.value {
+                texts.push(&application.name);
+                texts.extend(&application.job);
+                texts.extend(application.rules().plain_texts());
+            }
+        }
+        texts.extend(self.catalog.as_ref().map(|catalog| &catalog.sqlite));
+        texts
+    }
+}
+
+impl Flink {
+    fn plain_texts(&self) -> Vec<&Text> {
+        let mut texts = vec![&self.url];
+        texts.extend([&self.ca, &self.timeout].into_iter().flatten());
+        let basic = self
+            .auth
+            .as_ref()
+            .and_then(|auth| auth.value.basic.as_ref());
+        texts.extend(basic.map(|basic| &basic.user));
+        if let Some(pair) = &self.client_cert {
+            texts.extend([&pair.cert, &pair.key]);
+        }
+        for (from, to) in self.paths.iter().flat_map(|paths| &paths.0) {
+            texts.extend([from, to]);
+        }
+        texts
+    }
+}
+
+impl<'a> Rules<'a> {
+    fn plain_texts(self) -> Vec<&'a Text> {
+        let mut texts: Vec<&Text> = [
+            self.platform,
+            self.schedule,
+            self.every,
+            self.timezone,
+            self.target,
+            self.deadline,
+            self.patience,
+            self.absent_for,
+            self.catch_up,
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        texts.extend(self.never.iter().flat_map(|never| &never.value));
+        texts
+    }
+}
