@@ -1,3 +1,7 @@
-//! Entry point.
+//! Entry point: everything is in the library, so that tests can reach it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lowtide::main(std::env::args_os())
+}

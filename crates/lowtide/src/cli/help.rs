@@ -1,0 +1,209 @@
+//! The long helps. They teach: what a command does, what it promises, how it ends, and an
+//! example that works.
+
+pub(super) const ABOUT: &str = "\
+Takes, checks and keeps savepoints of Apache Flink applications: by name, on schedule.
+
+One YAML file lists applications by name. `lowtide serve` takes a savepoint of each when it is \
+due, follows it to its end, reads it back to prove it, and remembers it. `lowtide take NAME` does \
+the same once, now.";
+
+pub(super) const AFTER: &str = "\
+The smallest configuration:
+  platforms:
+    session:
+      flink: { url: \"http://localhost:8081\" }
+  schedule: \"0 1 * * *\"
+  applications: [orders, payments]
+
+Exit codes of all commands (of several applications, the worst, in this order):
+  130  interrupted
+    2  wrong usage or configuration
+    1  failed, broken, or none found
+    3  not known yet, or still under way when waiting was given up
+    4  unverified, or cannot be read
+    0  kept, whole, or skipped by rule
+
+Results go to stdout, progress and logs to stderr.
+`lowtide help COMMAND` explains a command and shows examples.";
+
+pub(super) const CHECK: &str = "\
+Checks the configuration as a whole, as every command does before it begins, and prints what it \
+means: each application, its platform and its schedule in words.
+
+With --online it also asks each platform for its jobs, resolves every name, and looks whether the \
+savepoint directories can be read from here. A name that means no running job, or several, makes \
+it exit 1. Nothing is changed anywhere.";
+
+pub(super) const CHECK_EXAMPLES: &str = "\
+Examples:
+  lowtide check
+      Is lowtide.yaml right? Exits 2 and points at the mistake if not.
+  lowtide check --online --config staging.yaml
+      Would a savepoint of every application work from here?";
+
+pub(super) const PLAN: &str = "\
+Shows the slots that come next, each in its schedule's zone and in UTC. Daylight saving, H and \
+never-windows are already in it: what is shown is what `serve` will do.";
+
+pub(super) const PLAN_EXAMPLES: &str = "\
+Examples:
+  lowtide plan
+      The next three slots of every application.
+  lowtide plan orders --next 10
+      The next ten of one.
+  lowtide plan --until 48h --next 100 --output json
+      Everything that is due within two days, for a program.";
+
+pub(super) const RESOLVE: &str = "\
+Asks the platforms which running job each name means just now. Names are exact. No job, or \
+several of one name, is refused with what there is instead; then it exits 1.";
+
+pub(super) const RESOLVE_EXAMPLES: &str = "\
+Examples:
+  lowtide resolve
+      Every configured application and its job.
+  lowtide resolve orders session/payments
+      Two of them; `platform/name` where one name is on several platforms.";
+
+pub(super) const TAKE: &str = "\
+Takes a savepoint of each application named, now, and waits until it is complete and proven: \
+its metadata read, every file that it needs present with its right size. Prints a table of what \
+came of it.
+
+Ignores the schedule and its never-windows. Still waits while the job is not fit: restarting, or \
+with another savepoint in progress. Works beside a running `serve` on one catalog.
+
+First takes over runs of this configuration that another process left behind, and walks them to \
+their end.
+
+Ctrl-C stops the waiting, not the savepoint: it says how to look after it, and exits 130.";
+
+pub(super) const TAKE_EXAMPLES: &str = "\
+Examples:
+  lowtide take orders
+      Before a release: waits, and fails loudly.
+  lowtide take orders payments --format native
+      Two at once, in the state backend's own format.
+  lowtide take orders --target s3://state/before-upgrade --deadline 10m
+      Somewhere else, and not later than in ten minutes.";
+
+pub(super) const RUN: &str = "\
+Fills one slot of each application: what a Kubernetes CronJob or a CI job calls. Ignores the \
+schedule, honours its never-windows, waits for the end and prints a table.
+
+With --slot the command may be repeated: a slot is filled once. If it is filled already, what \
+came of it is printed; if another process is at it, this one waits for its end; if that process \
+died, this one goes on from where it stopped. Without --slot each call is a request of its own.
+
+First takes over runs of this configuration that another process left behind, and walks them to \
+their end.
+
+Ctrl-C stops the waiting, not the savepoint: it says how to look after it, and exits 130.";
+
+pub(super) const RUN_EXAMPLES: &str = "\
+Examples:
+  lowtide run --slot 2026-11-22T01:00:00Z
+      The slot of one o'clock, of every application; safe to repeat.
+  lowtide run orders
+      A savepoint of one, at a time when its never-windows allow it.";
+
+pub(super) const SERVE: &str = "\
+Takes savepoints on schedule until it is stopped. Each slot is a row in the catalog: it is filled \
+once, whatever is restarted, and several `serve` on one catalog do no harm.
+
+Slots that fell due while nothing ran are made up for by one savepoint, or recorded as missed, \
+as `catch_up` says. A new or changed schedule never fires by itself.
+
+One line is logged to stderr for each change of a run. SIGTERM or Ctrl-C: it claims nothing more, \
+gives its runs back so that the next process goes on at once, and exits 0. A second signal ends \
+it at once.";
+
+pub(super) const SERVE_EXAMPLES: &str = "\
+Examples:
+  lowtide serve
+      With ./lowtide.yaml.
+  lowtide serve --config /etc/lowtide/lowtide.yaml --log-format json
+      In a container.";
+
+pub(super) const PAUSE: &str = "\
+Holds the schedule of each application named, for every process on this catalog, until \
+`unpause`. Runs under way go on; `take` and `run` still work. Paused slots are not missed, and \
+are not made up for later.";
+
+pub(super) const PAUSE_EXAMPLES: &str = "\
+Examples:
+  lowtide pause orders
+      During a migration, say.";
+
+pub(super) const UNPAUSE: &str = "\
+Lets the schedule of each application named go on, from its next slot. Unpausing never takes a \
+savepoint by itself.";
+
+pub(super) const UNPAUSE_EXAMPLES: &str = "\
+Examples:
+  lowtide unpause orders";
+
+pub(super) const LIST: &str = "\
+Lists savepoints from the catalog, newest first, and the runs under way. With --all also those \
+of applications that are no longer configured (marked as unlisted), and late and orphaned \
+directories.";
+
+pub(super) const LIST_EXAMPLES: &str = "\
+Examples:
+  lowtide list
+      The newest fifty of all configured applications.
+  lowtide list orders --limit 5 --output json
+      The newest five of one, for a program.
+  lowtide list --all
+      Everything that the catalog knows.";
+
+pub(super) const SHOW: &str = "\
+Shows everything that is known of one run: its phases, every attempt with its request and its \
+end, its savepoints with what verification found, warnings, and what to do. For an application, \
+its newest run; for a location, the run that left it.";
+
+pub(super) const SHOW_EXAMPLES: &str = "\
+Examples:
+  lowtide show orders
+      What became of the newest run of orders?
+  lowtide show cc69af89
+      A run by the first digits of its id.
+  lowtide show file:/savepoints/orders/20261122T010000Z-1/savepoint-aeb210-3f00d8f1a3c2
+      Where does this directory come from?";
+
+pub(super) const LATEST: &str = "\
+Prints the path of the application's newest verified savepoint, and nothing else, on stdout. \
+Savepoints that are unverified or broken do not count. Also answers for applications that are no \
+longer configured. Exits 1 if there is none, or none young enough.";
+
+pub(super) const LATEST_EXAMPLES: &str = "\
+Examples:
+  flink run -s \"$(lowtide latest orders)\" orders.jar
+      Start from the newest savepoint that is proven whole.
+  lowtide latest orders --max-age 26h > /dev/null || page-someone
+      Is there a good one younger than promised?";
+
+pub(super) const INSPECT: &str = "\
+Reads a savepoint or checkpoint from its directory, with no configuration, no catalog, no Flink \
+and no JVM: its operators with their parallelism and state sizes, and whether every file that it \
+needs is there with its right size.
+
+Exits 0 if it is whole, 1 if it is broken, 4 if it cannot be read. Unreadable is not broken: it \
+may be whole, but nothing is proven.";
+
+pub(super) const INSPECT_EXAMPLES: &str = "\
+Examples:
+  lowtide inspect /savepoints/orders/savepoint-aeb210-3f00d8f1a3c2
+  lowtide inspect file:/checkpoints/5f9c/chk-42 --output json
+      A retained checkpoint, for a program.";
+
+pub(super) const GEN: &str = "\
+Generates the files that are derived from this program; `cargo xtask gen` calls it, and a test \
+fails when they are stale.";
+
+pub(super) const GEN_EXAMPLES: &str = "\
+Examples:
+  lowtide gen schema > lowtide.schema.json
+  lowtide gen man target/man
+  lowtide gen completions target/completions";

@@ -1,0 +1,15 @@
+//! One module a command. Each reads what it needs, prints its result, and says how it ended.
+
+pub mod check;
+pub mod generate;
+pub mod inspect;
+pub mod latest;
+pub mod list;
+pub mod pause;
+pub mod plan;
+pub mod resolve;
+pub mod serve;
+pub mod show;
+pub mod take;
+
+mod results;

@@ -1,0 +1,134 @@
+//! The table of what came of runs.
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+use lowtide_catalog::Catalog;
+use lowtide_core::name::RunId;
+use lowtide_core::ports::Catalog as _;
+use lowtide_core::run::{Outcome, Run};
+use lowtide_core::savepoint::Savepoint;
+
+use crate::exit::Exit;
+use crate::printer::Printer;
+use crate::shape;
+use crate::status;
+use crate::style;
+use crate::table::{Cell, Table};
+use crate::trouble::{self, Trouble};
+use crate::{human, shape::Told};
+
+/// How many digits of a run's id are shown: as with commits, enough to be unique.
+const ID_DIGITS: usize = 8;
+
+/// The first digits of a run's id.
+pub fn short_id(id: &RunId) -> String {
+    let mut text = id.to_string();
+    text.truncate(ID_DIGITS);
+    text
+}
+
+/// Prints what came of the runs asked for: a table and, below it, why what is not kept is not.
+/// A run without a result is shown as it stands.
+pub async fn print(
+    catalog: &Catalog,
+    asked: &[RunId],
+    results: &BTreeMap<RunId, Result<Run, Trouble>>,
+    printer: Printer,
+) -> Result<Exit, Trouble> {
+    let mut exit = Exit::Fine;
+    let mut rows = Vec::with_capacity(asked.len());
+    for id in asked {
+        let run = match results.get(id) {
+            Some(Ok(run)) => Some(run.clone()),
+            Some(Err(wrong)) => {
+                printer.say(&trouble::render(wrong, printer.colours_stderr()));
+                exit = exit.worse(wrong.exit());
+                None
+            }
+            None => catalog
+                .run(*id)
+                .await
+                .map_err(Trouble::catalog("read the run"))?,
+        };
+        if let Some(run) = run {
+            let savepoints = catalog
+                .savepoints_of(*id)
+                .await
+                .map_err(Trouble::catalog("read what the run left"))?;
+            exit = exit.worse(Exit::of_run(&run));
+            rows.push((run, savepoints));
+        }
+    }
+    let shape = shape::Runs {
+        runs: rows
+            .iter()
+            .map(|(run, savepoints)| shape::Run::new(run, savepoints))
+            .collect(),
+    };
+    printer.table(&shape, &table(&rows), "nothing was asked for")?;
+    for (run, _) in &rows {
+        printer.say(&explain(run));
+    }
+    Ok(exit)
+}
+
+fn table(rows: &[(Run, Vec<Savepoint>)]) -> Table {
+    let mut table = Table::new([
+        "name", "outcome", "when", "took", "size", "verified", "where",
+    ]);
+    for (run, savepoints) in rows {
+        let location = run.outcome.as_ref().and_then(|outcome| Told::of(outcome).location);
+        let savepoint = savepoints
+            .iter()
+            .find(|savepoint| Some(savepoint.location.as_str()) == location.as_deref());
+        let report = savepoint.and_then(|savepoint| savepoint.verification.report());
+        table.row([
+            run.application.to_string().into(),
+            outcome(run),
+            human::time(run.nominal().unwrap_or(run.created_at), &TimeZone::UTC).into(),
+            shape::duration_ms(run)
+                .map_or_else(|| "-".to_owned(), human::duration_ms)
+                .into(),
+            report
+                .map_or_else(|| "-".to_owned(), |report| human::bytes(report.state_bytes))
+                .into(),
+            savepoint.map_or_else(|| "-".into(), verification),
+            location.unwrap_or_else(|| "-".to_owned()).into(),
+        ]);
+    }
+    table
+}
+
+/// The outcome of a run as a cell, or where it stands.
+pub fn outcome(run: &Run) -> Cell {
+    match &run.outcome {
+        Some(outcome) => Cell::styled(outcome.short(), style::of_word(outcome.word())),
+        None if run.unknown.is_some() => {
+            Cell::styled(format!("{} (unknown)", run.phase.as_str()), style::FAIR)
+        }
+        None => Cell::styled(run.phase.as_str(), style::FAIR),
+    }
+}
+
+/// How far a savepoint is proven, as a cell.
+pub fn verification(savepoint: &Savepoint) -> Cell {
+    let word = savepoint.verification.word();
+    Cell::styled(word, style::of_word(word))
+}
+
+/// What the table has no room for: why, warnings, and what to do.
+pub fn explain(run: &Run) -> String {
+    let mut text = String::new();
+    match &run.outcome {
+        Some(Outcome::Kept { .. }) => {}
+        _ => text.push_str(&format!("{}: {}\n", run.application, status::line(run))),
+    }
+    for warning in &run.warnings {
+        text.push_str(&format!("{}: warning: {warning}\n", run.application));
+    }
+    if let Some(hint) = run.outcome.as_ref().and_then(|outcome| Told::of(outcome).hint) {
+        text.push_str(&style::hint(&hint));
+    }
+    text
+}

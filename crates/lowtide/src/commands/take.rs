@@ -1,0 +1,209 @@
+//! `take` and `run`: ask for runs, bring them to their end, print what came of them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use lowtide_core::engine::Application;
+use lowtide_core::name::{PlatformName, RunId};
+use lowtide_core::policy::Policy;
+use lowtide_core::ports::{Catalog as _, Claim, Clock};
+use lowtide_core::run::{Origin, Run};
+
+use super::results;
+use crate::cli::{Common, RunSlot, Take};
+use crate::exit::Exit;
+use crate::identity;
+use crate::printer::Printer;
+use crate::progress::Progress;
+use crate::setup::{RealEngine, Setup};
+use crate::signals::Signals;
+use crate::trouble::Trouble;
+use crate::walking::{self, Job, Stopped};
+use crate::wall_clock::WallClock;
+
+/// How far ahead a slot may lie: the clocks of a CronJob's controller and of its pod differ.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(1);
+
+/// `lowtide take`
+pub async fn take(common: &Common, args: &Take, printer: Printer) -> Result<Exit, Trouble> {
+    let setup = Setup::read(common)?;
+    let wanted: Vec<Application> = setup
+        .chosen(&args.names)?
+        .into_iter()
+        .cloned()
+        .map(|mut application| {
+            overrule(&mut application.policy, args);
+            application
+        })
+        .collect();
+    let request = |application: &Application| {
+        Ok(Run::of_request(
+            application.key.clone(),
+            identity::fresh_run_id()?,
+            Origin::Take,
+            WallClock.now(),
+            &application.policy,
+        ))
+    };
+    fill(&setup, wanted, request, args.wait, printer).await
+}
+
+fn overrule(policy: &mut Policy, args: &Take) {
+    if let Some(format) = args.format {
+        policy.format = format;
+    }
+    if let Some(target) = &args.target {
+        policy.target = Some(target.clone());
+    }
+    if let Some(deadline) = args.deadline {
+        policy.deadline = deadline;
+    }
+}
+
+/// `lowtide run`
+pub async fn run(common: &Common, args: &RunSlot, printer: Printer) -> Result<Exit, Trouble> {
+    let setup = Setup::read(common)?;
+    let wanted: Vec<Application> = setup.chosen(&args.names)?.into_iter().cloned().collect();
+    if let Some(slot) = args.slot {
+        refuse_far_ahead(slot, WallClock.now())?;
+    }
+    let row = |application: &Application| {
+        let now = WallClock.now();
+        let (key, policy) = (application.key.clone(), &application.policy);
+        Ok(match args.slot {
+            Some(nominal) => {
+                let next = policy
+                    .schedule
+                    .as_ref()
+                    .and_then(|schedule| schedule.next_after(nominal.max(now)));
+                Run::of_slot(key, nominal, next, now, policy)
+            }
+            None => Run::of_request(key, identity::fresh_run_id()?, Origin::Run, now, policy),
+        })
+    };
+    fill(&setup, wanted, row, args.wait, printer).await
+}
+
+fn refuse_far_ahead(slot: Timestamp, now: Timestamp) -> Result<(), Trouble> {
+    let away = slot.duration_since(now);
+    if away > AHEAD_MAX {
+        return Err(Trouble::SlotAhead { slot, away });
+    }
+    Ok(())
+}
+
+/// Takes over what was left behind, claims a row for each application, waits, prints.
+async fn fill(
+    setup: &Setup,
+    wanted: Vec<Application>,
+    row: impl Fn(&Application) -> Result<Run, Trouble>,
+    wait: Option<SignedDuration>,
+    printer: Printer,
+) -> Result<Exit, Trouble> {
+    let mut signals = Signals::listen().map_err(|source| Trouble::Start {
+        doing: "listen for signals",
+        source,
+    })?;
+    let progress = Arc::new(Progress::for_people(printer));
+    let (engine, platforms) = open(setup, &wanted, Arc::clone(&progress)).await?;
+    let engine = Arc::new(engine);
+    let mut jobs = walking::take_over_lapsed(&engine, |run| {
+        // A run that came up meanwhile may be on a platform that there is no client for.
+        platforms
+            .contains(&run.application.platform)
+            .then(|| setup.policy(run, WallClock.now()))?
+    })
+    .await
+    .map_err(Trouble::catalog("take over what was left behind"))?;
+    let mut asked: Vec<RunId> = Vec::with_capacity(wanted.len());
+    for application in wanted {
+        let run = row(&application)?;
+        asked.push(run.id);
+        // A slot that was left behind is being walked already.
+        if jobs.iter().any(|job| job.run.id == run.id) {
+            continue;
+        }
+        jobs.push(claim(&engine, run, application.policy).await?);
+    }
+    let patience = wait.map(|wait| Duration::try_from(wait).unwrap_or(Duration::MAX));
+    let waited = walking::to_their_ends(&engine, jobs, patience, &mut signals).await;
+    progress.end();
+    let mut exit = results::print(&engine.catalog, &asked, &waited.results, printer).await?;
+    if let Some(stopped) = waited.stopped {
+        exit = exit.worse(say_how_to_resume(stopped, &asked, &waited, printer));
+    }
+    Ok(exit)
+}
+
+/// Opens the catalog, and clients for the platforms of the applications wanted and of the runs
+/// that may have to be taken over.
+async fn open(
+    setup: &Setup,
+    wanted: &[Application],
+    progress: Arc<Progress>,
+) -> Result<(RealEngine, BTreeSet<PlatformName>), Trouble> {
+    let catalog = setup.catalog().await?;
+    let open = catalog
+        .open_runs()
+        .await
+        .map_err(Trouble::catalog("read the runs under way"))?;
+    let platforms: BTreeSet<_> = wanted
+        .iter()
+        .map(|application| &application.key.platform)
+        .chain(open.iter().map(|run| &run.application.platform))
+        .collect();
+    let hands = setup.hands(&platforms)?;
+    let engine = setup.engine(catalog, hands, move |run| progress.saw(run))?;
+    Ok((engine, platforms.into_iter().cloned().collect()))
+}
+
+async fn claim(engine: &RealEngine, run: Run, policy: Policy) -> Result<Job, Trouble> {
+    let (run, claim) = engine
+        .claim(run)
+        .await
+        .map_err(Trouble::catalog("claim the run"))?;
+    Ok(match claim {
+        Claim::Claimed => Job {
+            run,
+            policy,
+            mine: true,
+        },
+        Claim::Taken(run) => Job {
+            run: *run,
+            policy,
+            mine: false,
+        },
+    })
+}
+
+fn say_how_to_resume(
+    stopped: Stopped,
+    asked: &[RunId],
+    waited: &walking::Waited,
+    printer: Printer,
+) -> Exit {
+    let open: Vec<&RunId> = asked
+        .iter()
+        .filter(|id| !waited.results.contains_key(id))
+        .collect();
+    let (what, exit) = match stopped {
+        Stopped::Interrupted => ("interrupted", Exit::Interrupted),
+        Stopped::GivenUp => ("waiting was given up", Exit::Unknown),
+    };
+    let mut text = format!(
+        "{what}: only the waiting has ended, what was asked of the platform goes on\n"
+    );
+    for id in open {
+        text.push_str(&crate::style::hint(&format!(
+            "how it stands: lowtide show {}",
+            results::short_id(id)
+        )));
+    }
+    text.push_str(&crate::style::hint(
+        "a running `lowtide serve`, or the next `lowtide run` or `lowtide take`, walks it to its end",
+    ));
+    printer.say(&text);
+    exit
+}

@@ -1,0 +1,208 @@
+//! Opens what a command needs, and nothing before it is needed: the configuration, the catalog,
+//! the clients of the platforms that it will talk to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use lowtide_catalog::Catalog;
+use lowtide_core::engine::{Application, Engine};
+use lowtide_core::name::{AppKey, PlatformName};
+use lowtide_core::policy::{CONCURRENCY, Policy};
+use lowtide_core::run::Run;
+use lowtide_core::schedule::Never;
+use lowtide_world::platform::PlatformSettings;
+use lowtide_world::{Hands, flink};
+
+use crate::cli::Common;
+use crate::config::{self, Auth, Config, FlinkSettings, Platform};
+use crate::identity;
+use crate::names;
+use crate::trouble::Trouble;
+use crate::wall_clock::WallClock;
+
+/// Is told of each committed step.
+pub type Watch = Box<dyn Fn(&Run) + Send + Sync>;
+
+/// The engine with everything real.
+pub type RealEngine = Engine<Hands, Catalog, WallClock, Watch>;
+
+/// A configuration that was read whole.
+#[derive(Debug)]
+pub struct Setup {
+    /// All that the file says.
+    pub config: Config,
+}
+
+impl Setup {
+    /// Finds and reads the configuration.
+    pub fn read(common: &Common) -> Result<Self, Trouble> {
+        // The environment variable is an option's default already.
+        let path = config::find(common.config.as_deref(), None).map_err(Trouble::Config)?;
+        let config = config::load(&path).map_err(Trouble::Config)?;
+        Ok(Self { config })
+    }
+
+    /// The configured applications' keys.
+    pub fn keys(&self) -> impl Iterator<Item = &AppKey> + Clone {
+        self.config
+            .applications
+            .iter()
+            .map(|application| &application.key)
+    }
+
+    /// The configured application of this key.
+    pub fn application(&self, key: &AppKey) -> Option<&Application> {
+        self.config
+            .applications
+            .iter()
+            .find(|application| application.key == *key)
+    }
+
+    /// The applications that are meant; all if none is named.
+    pub fn chosen(&self, typed: &[String]) -> Result<Vec<&Application>, Trouble> {
+        let keys = names::find_all(typed, self.keys())?;
+        Ok(keys
+            .into_iter()
+            .filter_map(|key| self.application(key))
+            .collect())
+    }
+
+    /// The file of the catalog.
+    pub fn catalog_path(&self) -> &Path {
+        &self.config.catalog
+    }
+
+    /// Opens the catalog.
+    pub async fn catalog(&self) -> Result<Catalog, Trouble> {
+        Catalog::open(self.catalog_path())
+            .await
+            .map_err(|wrong| Trouble::CatalogOpen {
+                path: self.catalog_path().display().to_string(),
+                hint: Some(wrong.hint().to_owned()),
+                source: Box::new(wrong),
+            })
+    }
+
+    /// Prepares clients for these platforms; certificates are read here, nothing is sent.
+    pub fn hands(&self, platforms: &BTreeSet<&PlatformName>) -> Result<Hands, Trouble> {
+        let settings: BTreeMap<PlatformName, PlatformSettings> = self
+            .config
+            .platforms
+            .iter()
+            .filter(|(name, _)| platforms.contains(name))
+            .map(|(name, platform)| (name.clone(), settings(platform)))
+            .collect();
+        Hands::new(settings).map_err(|wrong| Trouble::Platforms(Box::new(wrong)))
+    }
+
+    /// Opens the catalog if there is one: who only reads makes none.
+    pub async fn catalog_if_there(&self) -> Result<Option<Catalog>, Trouble> {
+        if self.catalog_path().exists() {
+            self.catalog().await.map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The application that is meant, configured or only remembered: `latest`, `list` and `show`
+    /// still answer for what is no longer listed. What is configured goes first, so that an
+    /// application that moved to another platform keeps its short name.
+    pub async fn known(&self, typed: &str, catalog: Option<&Catalog>) -> Result<AppKey, Trouble> {
+        match names::find(typed, self.keys()) {
+            Ok(key) => return Ok(key.clone()),
+            Err(wrong @ Trouble::AmbiguousName { .. }) => return Err(wrong),
+            Err(_) => {}
+        }
+        let remembered = match catalog {
+            Some(catalog) => catalog
+                .applications()
+                .await
+                .map_err(Trouble::catalog("read the applications"))?,
+            None => Vec::new(),
+        };
+        let all: BTreeSet<&AppKey> = self.keys().chain(&remembered).collect();
+        names::find(typed, all.iter().copied()).cloned()
+    }
+
+    /// The rules for an open run that nobody walks: those of its application. One whose
+    /// application is no longer configured is only brought to its end: what was sent is followed
+    /// with no further attempt, what was not is ended after its deadline. `None` if there is
+    /// nothing to do for it, or its platform is not configured either: then it concerns others.
+    pub fn policy(&self, run: &Run, now: Timestamp) -> Option<Policy> {
+        let key = &run.application;
+        if let Some(application) = self.application(key) {
+            return Some(application.policy.clone());
+        }
+        let sent = run.attempt().is_some_and(|attempt| attempt.sent_at.is_some());
+        let is_ours = self.config.platforms.contains_key(&key.platform);
+        if is_ours && (sent || now >= run.trigger_deadline) {
+            closing_policy(run)
+        } else {
+            None
+        }
+    }
+
+    /// The engine over an open catalog.
+    pub fn engine(
+        &self,
+        catalog: Catalog,
+        hands: Hands,
+        watch: impl Fn(&Run) + Send + Sync + 'static,
+    ) -> Result<RealEngine, Trouble> {
+        Ok(Engine {
+            world: hands,
+            catalog,
+            clock: WallClock,
+            me: identity::owner_id()?,
+            watch: Box::new(watch),
+        })
+    }
+}
+
+fn closing_policy(run: &Run) -> Option<Policy> {
+    Some(Policy {
+        job: run.application.application.to_string(),
+        schedule: None,
+        never: Never::new(Vec::new(), TimeZone::UTC).ok()?,
+        format: run.attempt().map(|attempt| attempt.format).unwrap_or_default(),
+        target: None,
+        deadline: SignedDuration::ZERO,
+        attempts: 0,
+        patience: SignedDuration::ZERO,
+        absent_for: SignedDuration::ZERO,
+        catch_up: SignedDuration::ZERO,
+        concurrency: CONCURRENCY,
+    })
+}
+
+fn settings(platform: &Platform) -> PlatformSettings {
+    match platform {
+        Platform::Flink(flink) => PlatformSettings::Flink(flink_settings(flink)),
+    }
+}
+
+fn flink_settings(flink: &FlinkSettings) -> flink::Settings {
+    flink::Settings {
+        url: flink.url.clone(),
+        auth: flink.auth.as_ref().map(|auth| match auth {
+            Auth::Basic { user, password } => flink::Auth::Basic {
+                user: user.clone(),
+                password: password.clone(),
+            },
+            Auth::Bearer(token) => flink::Auth::Bearer(token.clone()),
+        }),
+        ca: flink.ca.clone(),
+        client_cert: flink
+            .client_cert
+            .as_ref()
+            .map(|files| (files.cert.clone(), files.key.clone())),
+        timeout: flink.timeout,
+        paths: flink
+            .paths
+            .iter()
+            .map(|(from, to)| (from.to_string(), to.display().to_string()))
+            .collect(),
+    }
+}

@@ -1,0 +1,284 @@
+//! Every error that a user can meet at the command line, what to do about it, and its exit code.
+//!
+//! `Display` says what went wrong, never its source: [`render`] prints the whole chain once, then
+//! `hint:` lines. A test renders an example of every variant; a variant without one fails it.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+use jiff::{SignedDuration, Timestamp};
+use lowtide_core::fault::Fault;
+use lowtide_core::name::{AppKey, Location};
+use lowtide_core::ports::CatalogError;
+use lowtide_world::SettingsError;
+
+use crate::config::ConfigError;
+use crate::exit::Exit;
+use crate::human;
+use crate::style::{self, BAD};
+
+/// Most names listed in a hint: with more, `lowtide check` is the better place to look.
+const NAMES_LISTED_MAX: usize = 8;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[cfg_attr(test, derive(strum::VariantNames, strum::IntoStaticStr))]
+pub enum Trouble {
+    /// The configuration cannot be found, read or understood. It renders itself, with carets.
+    #[error(transparent)]
+    Config(ConfigError),
+    /// A name that means no known application.
+    #[error("no application is named `{name}`")]
+    UnknownName {
+        /// As typed.
+        name: String,
+        /// What may have been meant.
+        suggestions: Vec<String>,
+        /// How many applications are known.
+        known: usize,
+    },
+    /// A bare name that several platforms have.
+    #[error("`{name}` is the name of {} applications", candidates.len())]
+    AmbiguousName {
+        /// As typed.
+        name: String,
+        /// With their platforms.
+        candidates: Vec<String>,
+    },
+    /// `run --slot` with a time that has not come.
+    #[error("the slot {} has not come yet: it is {} away", human::time_utc(*slot), human::duration(*away))]
+    SlotAhead {
+        /// As given.
+        slot: Timestamp,
+        /// How far ahead.
+        away: SignedDuration,
+    },
+    /// `latest` of an application without a verified savepoint.
+    #[error("`{application}` has no verified savepoint")]
+    NoneVerified {
+        /// Which.
+        application: AppKey,
+    },
+    /// `latest --max-age` and the newest is older.
+    #[error("the newest verified savepoint of `{application}` is {} old, more than {}", human::duration(*age), human::duration(*age_max))]
+    TooOld {
+        /// Which.
+        application: AppKey,
+        /// Where it lies.
+        location: Location,
+        /// How old it is.
+        age: SignedDuration,
+        /// How old it may be.
+        age_max: SignedDuration,
+    },
+    /// `show` of something that the catalog does not know.
+    #[error("the catalog knows no run, application or savepoint `{what}`")]
+    NothingKnown {
+        /// As typed.
+        what: String,
+        /// What may have been meant.
+        suggestions: Vec<String>,
+    },
+    /// `show` of an application that has no run yet.
+    #[error("`{application}` has no runs yet")]
+    NoRuns {
+        /// Which.
+        application: AppKey,
+    },
+    /// First digits that several runs share.
+    #[error("several runs begin with `{digits}`")]
+    AmbiguousRun {
+        /// As typed.
+        digits: String,
+        /// Their ids.
+        candidates: Vec<String>,
+    },
+    /// `inspect` of something that cannot be read: broken is something else.
+    #[error("cannot read {location}")]
+    Unreadable {
+        /// As typed, in Flink's spelling.
+        location: Location,
+        /// Why.
+        #[source]
+        source: Fault,
+    },
+    /// The catalog cannot be opened.
+    #[error("cannot open the catalog {path}")]
+    CatalogOpen {
+        /// Its file.
+        path: String,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The catalog stopped working.
+    #[error("cannot {doing}")]
+    Catalog {
+        /// What was tried, as a verb phrase.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: CatalogError,
+    },
+    /// A platform's client cannot be set up: a certificate that cannot be read, for instance.
+    #[error("cannot set up the platforms")]
+    Platforms(#[source] Box<SettingsError>),
+    /// A task of this process panicked.
+    #[error("the walk of `{application}` ended by a defect of Lowtide")]
+    Defect {
+        /// Whose run.
+        application: AppKey,
+        /// What the panic said.
+        text: String,
+    },
+    /// The system gave no randomness.
+    #[error("the system gives no random numbers: {text}")]
+    Randomness {
+        /// Its own words.
+        text: String,
+    },
+    /// The process could not be set up.
+    #[error("cannot {doing}")]
+    Start {
+        /// What was tried.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A result could not be written.
+    #[error("cannot write {to}")]
+    Write {
+        /// Where to.
+        to: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Trouble {
+    /// A failure of the catalog while doing something.
+    pub fn catalog(doing: &'static str) -> impl FnOnce(CatalogError) -> Self {
+        move |source| Self::Catalog { doing, source }
+    }
+
+    /// Its exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_)
+            | Self::UnknownName { .. }
+            | Self::AmbiguousName { .. }
+            | Self::AmbiguousRun { .. }
+            | Self::SlotAhead { .. }
+            | Self::CatalogOpen { .. }
+            | Self::Platforms(_) => Exit::Usage,
+            Self::Unreadable { .. } => Exit::Unverified,
+            Self::NoneVerified { .. }
+            | Self::TooOld { .. }
+            | Self::NothingKnown { .. }
+            | Self::NoRuns { .. }
+            | Self::Catalog { .. }
+            | Self::Defect { .. }
+            | Self::Randomness { .. }
+            | Self::Start { .. }
+            | Self::Write { .. } => Exit::Failed,
+        }
+    }
+
+    /// What a person can do.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::UnknownName {
+                suggestions, known, ..
+            } => vec![match (suggestions.as_slice(), known) {
+                ([], 0) => "the configuration lists no applications".to_owned(),
+                ([], _) => "`lowtide check` lists the names that there are".to_owned(),
+                (some, _) => format!("did you mean {}?", alternatives(some)),
+            }],
+            Self::AmbiguousName { candidates, .. } => {
+                vec![format!("say which: {}", alternatives(candidates))]
+            }
+            Self::AmbiguousRun { candidates, .. } => {
+                vec![format!("say which: {}", alternatives(candidates))]
+            }
+            Self::SlotAhead { .. } => vec![
+                "leave `--slot` out to take one now, or let `lowtide serve` wait for its slots"
+                    .to_owned(),
+            ],
+            Self::NoneVerified { application } => vec![
+                format!("take one: lowtide take {application}"),
+                format!("what became of the last try: lowtide show {application}"),
+            ],
+            Self::TooOld {
+                application,
+                location,
+                ..
+            } => vec![
+                format!("it lies at {location}"),
+                format!("what became of the last try: lowtide show {application}"),
+            ],
+            Self::NothingKnown { suggestions, .. } => vec![match suggestions.as_slice() {
+                [] => "`lowtide list --all` lists what there is".to_owned(),
+                some => format!("did you mean {}?", alternatives(some)),
+            }],
+            Self::NoRuns { application } => vec![format!("take one: lowtide take {application}")],
+            Self::Unreadable { source, .. } => source.hint.clone().into_iter().collect(),
+            Self::Platforms(source) => vec![source.hint()],
+            Self::Config(wrong) => wrong.hints(),
+            Self::CatalogOpen { hint, .. } => hint.clone().into_iter().collect(),
+            Self::Catalog { .. } => vec![
+                "nothing is lost: what was committed is in the catalog, and the next `run`, `take` or `serve` goes on from there"
+                    .to_owned(),
+            ],
+            Self::Defect { .. } => vec![
+                "the run is in the catalog as it stood: the next `run`, `take` or `serve` goes on from there"
+                    .to_owned(),
+            ],
+            Self::Randomness { .. } | Self::Start { .. } | Self::Write { .. } => Vec::new(),
+        }
+    }
+}
+
+fn alternatives(names: &[String]) -> String {
+    let shown: Vec<String> = names
+        .iter()
+        .take(NAMES_LISTED_MAX)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let more = names.len() - shown.len();
+    let listed = match shown.as_slice() {
+        [first @ .., last] if !first.is_empty() && more == 0 => {
+            format!("{} or {last}", first.join(", "))
+        }
+        all => all.join(", "),
+    };
+    if more == 0 {
+        listed
+    } else {
+        format!("{listed} or {more} others")
+    }
+}
+
+/// The whole chain once, then the hints; with colours as escape sequences, which the stream
+/// strips where they do not belong. `color` is for the carets of the configuration.
+pub fn render(trouble: &Trouble, color: bool) -> String {
+    // Writing to a String cannot fail.
+    let mut text = match trouble {
+        Trouble::Config(wrong) if !wrong.problems().is_empty() => {
+            format!("{}\n", wrong.render(color))
+        }
+        _ => format!("{BAD}error{BAD:#}: {trouble}\n"),
+    };
+    let mut cause = trouble.source();
+    while let Some(source) = cause {
+        let _ = writeln!(text, "  because: {source}");
+        cause = source.source();
+    }
+    for hint in trouble.hints() {
+        text.push_str(&style::hint(&hint));
+    }
+    text
+}

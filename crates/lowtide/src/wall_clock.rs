@@ -1,0 +1,62 @@
+//! The real clock.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lowtide_core::ports::Clock;
+
+/// Longest sleep before the wall clock is read again: it may be set, or the machine may have
+/// been asleep, and timers know nothing of that.
+const SLEEP_MAX: Duration = Duration::from_secs(3);
+
+/// The machine's wall clock, in whole milliseconds.
+///
+/// Slots, rows and ids count whole milliseconds; finer times would compare unequal after a round
+/// trip through the catalog.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        whole_milliseconds(Timestamp::now())
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        loop {
+            let left = at.duration_since(Timestamp::now());
+            let Ok(left) = Duration::try_from(left) else {
+                return;
+            };
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(SLEEP_MAX)).await;
+        }
+    }
+}
+
+/// Drops what is finer than a millisecond.
+pub fn whole_milliseconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_past_time_is_no_wait_and_a_near_one_is_met() {
+        let clock = WallClock;
+        clock.sleep_until(Timestamp::UNIX_EPOCH).await;
+        let at = clock.now() + jiff::SignedDuration::from_millis(30);
+        clock.sleep_until(at).await;
+        assert!(Timestamp::now() >= at);
+    }
+
+    #[test]
+    fn milliseconds_are_whole() {
+        let at: Timestamp = "2026-07-01T01:17:00.1239Z".parse().unwrap();
+        assert_eq!(whole_milliseconds(at).to_string(), "2026-07-01T01:17:00.123Z");
+    }
+}
