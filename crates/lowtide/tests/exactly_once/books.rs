@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
@@ -15,6 +16,9 @@ use lowtide_core::name::{Location, RunId};
 use lowtide_core::run::{Attempt, AttemptEnd, Outcome, Run};
 use lowtide_core::savepoint::{Savepoint, Standing, Verification};
 use testbench::flink::{Cluster, JobHandle, SavepointTrigger};
+use testbench::http::until;
+
+use crate::program::{Home, Listed};
 
 /// More rows than any of these tests makes.
 const ROWS_MAX: u32 = 100_000;
@@ -145,6 +149,24 @@ pub fn compare(cluster: &Cluster, ledger: &Ledger, scope: &Scope) -> Result<Tall
     }
     ensure!(audit.breaches.is_empty(), "the promise is broken:\n{}", audit.breaches.join("\n"));
     Ok(audit.tally)
+}
+
+/// The longest until a directory that nobody waits for any more is in the catalog: runs that ended
+/// in trouble are looked back at after 15 s and after 2 min.
+const SETTLED: Duration = Duration::from_secs(150);
+
+/// As [`compare`], once everything that is left behind has been looked at: a `serve` without a
+/// schedule does that.
+pub fn settled(cluster: &Cluster, home: &Home, scope: &Scope, names: &[&str]) -> Result<Tally> {
+    let now = || compare(cluster, &Ledger::read(&home.catalog())?, scope);
+    if let Ok(tally) = now() {
+        return Ok(tally);
+    }
+    let listed: Vec<Listed<'_>> =
+        names.iter().map(|name| Listed { name, every: None }).collect();
+    let config = home.config("settle", cluster.url(), &listed)?;
+    let _serve = home.start(&config, &["serve"], &[])?;
+    until("the books to agree", SETTLED, || now().map(Some))
 }
 
 /// How often Flink took a savepoint for an attempt.

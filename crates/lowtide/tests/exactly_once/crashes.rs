@@ -410,8 +410,8 @@ impl Field<'_> {
     fn judge(self, scope: &Scope, points: &[String]) -> Result<()> {
         let done = self.done.into_inner().expect("no thread panics with it");
         let failures = self.failures.into_inner().expect("no thread panics with it");
-        let ledger = Ledger::read(&self.home.catalog())?;
-        let compared = books::compare(self.cluster, &ledger, scope);
+        let names: Vec<&str> = scope.applications.iter().map(String::as_str).collect();
+        let compared = books::settled(self.cluster, &self.home, scope, &names);
         if !failures.is_empty() || compared.is_err() {
             let kept = self.home.keep();
             let told = compared.err().map_or_else(String::new, |error| format!("{error:#}"));
