@@ -10,7 +10,7 @@ use lowtide_core::fault::Fault;
 use lowtide_core::name::{PlatformName, RunId};
 use lowtide_core::ports::World;
 use lowtide_core::resolve::JobSeen;
-use lowtide_core::run::{self, Context, Next, Origin, Outcome, Run, Seen};
+use lowtide_core::run::{self, Context, Next, Origin, Run, Seen};
 use tokio::task::JoinSet;
 
 /// What each platform lists, or why it cannot be asked.
@@ -117,10 +117,5 @@ impl Rehearsed {
             Self::Ready { run } | Self::Blind { run, .. } | Self::Held { run } => Some(run),
             Self::Unreachable(_) => None,
         }
-    }
-
-    /// The row's end, if it would end at once.
-    pub fn outcome(&self) -> Option<&Outcome> {
-        self.run().and_then(|run| run.outcome.as_ref())
     }
 }

@@ -31,7 +31,8 @@ pub fn bytes(bytes: u64) -> String {
         return format!("{bytes} B");
     }
     let mut unit = 0;
-    // Tenths of the current unit, in whole numbers: a float would round 1023.96 to 1024.0.
+    // Tenths of the current unit, in whole numbers: rounded down, so that no unit
+    // ever shows 1024.0.
     let mut tenths = u128::from(bytes) * 10 / 1_024;
     while tenths >= 10_240 && unit + 1 < UNITS.len() {
         tenths /= 1_024;
@@ -92,7 +93,7 @@ mod tests {
             (1_048_575, "1023.9 KiB"),
             (1_048_576, "1.0 MiB"),
             (1_400_000, "1.3 MiB"),
-            (u64::MAX, "16384.0 PiB"),
+            (u64::MAX, "16383.9 PiB"),
         ] {
             assert_eq!(bytes(count), text);
         }

@@ -26,11 +26,6 @@ impl Printer {
         }
     }
 
-    /// Whether results are for programs.
-    pub fn is_for_programs(self) -> bool {
-        self.output != Output::Table
-    }
-
     /// Prints a result: `shape` for programs, what `human` writes for people.
     pub fn result(self, shape: &impl Serialize, human: impl FnOnce() -> String) -> Result<(), Trouble> {
         let text = match self.output {

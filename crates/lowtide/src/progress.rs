@@ -91,6 +91,16 @@ impl Progress {
         }
     }
 
+    /// Whether people have read how this run stands already and still see it: lines stay, spinners
+    /// are taken away.
+    pub fn has_told(&self, run: &Run) -> bool {
+        let all = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(self.way, Way::Lines(_))
+            && all
+                .get(&run.id)
+                .is_some_and(|shown| shown.line == status::line(run))
+    }
+
     /// Takes the spinners away, so that results stand alone.
     pub fn end(&self) {
         if let Way::Bars(bars) = &self.way {

@@ -78,6 +78,16 @@ impl Setup {
             .collect())
     }
 
+    /// The zone in which an application's times are shown.
+    pub fn zone(&self, key: &AppKey) -> TimeZone {
+        self.application(key)
+            .and_then(|application| application.policy.schedule.as_ref())
+            .map_or_else(
+                || self.config.zone.clone(),
+                |schedule| schedule.zone().clone(),
+            )
+    }
+
     /// The file of the catalog.
     pub fn catalog_path(&self) -> &Path {
         &self.config.catalog
@@ -88,7 +98,6 @@ impl Setup {
         Catalog::open(self.catalog_path())
             .await
             .map_err(|wrong| Trouble::CatalogOpen {
-                path: self.catalog_path().display().to_string(),
                 hint: Some(wrong.hint().to_owned()),
                 source: Box::new(wrong),
             })
@@ -103,7 +112,10 @@ impl Setup {
             .filter(|(name, _)| platforms.contains(name))
             .map(|(name, platform)| (name.clone(), settings(platform)))
             .collect();
-        Hands::new(settings).map_err(|wrong| Trouble::Platforms(Box::new(wrong)))
+        Hands::new(settings).map_err(|wrong| Trouble::Platform {
+            platform: wrong.platform,
+            source: Box::new(wrong.wrong),
+        })
     }
 
     /// Opens the catalog if there is one: who only reads makes none.

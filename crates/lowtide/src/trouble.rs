@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 use lowtide_core::fault::Fault;
-use lowtide_core::name::{AppKey, Location};
+use lowtide_core::name::{AppKey, Location, PlatformName};
 use lowtide_core::ports::CatalogError;
-use lowtide_world::SettingsError;
+use lowtide_world::flink::SettingsError;
 
 use crate::config::ConfigError;
 use crate::exit::Exit;
@@ -103,10 +103,8 @@ pub enum Trouble {
         source: Fault,
     },
     /// The catalog cannot be opened.
-    #[error("cannot open the catalog {path}")]
+    #[error("cannot open the catalog")]
     CatalogOpen {
-        /// Its file.
-        path: String,
         /// Why.
         #[source]
         source: Box<dyn Error + Send + Sync>,
@@ -123,10 +121,16 @@ pub enum Trouble {
         source: CatalogError,
     },
     /// A platform's client cannot be set up: a certificate that cannot be read, for instance.
-    #[error("cannot set up the platforms")]
-    Platforms(#[source] Box<SettingsError>),
+    #[error("cannot set up the platform `{platform}`")]
+    Platform {
+        /// Which.
+        platform: PlatformName,
+        /// Why.
+        #[source]
+        source: Box<SettingsError>,
+    },
     /// A task of this process panicked.
-    #[error("the walk of `{application}` ended by a defect of Lowtide")]
+    #[error("walking the run of `{application}` ended by a defect of Lowtide: {text}")]
     Defect {
         /// Whose run.
         application: AppKey,
@@ -174,7 +178,7 @@ impl Trouble {
             | Self::AmbiguousRun { .. }
             | Self::SlotAhead { .. }
             | Self::CatalogOpen { .. }
-            | Self::Platforms(_) => Exit::Usage,
+            | Self::Platform { .. } => Exit::Usage,
             Self::Unreadable { .. } => Exit::Unverified,
             Self::NoneVerified { .. }
             | Self::TooOld { .. }
@@ -226,7 +230,7 @@ impl Trouble {
             }],
             Self::NoRuns { application } => vec![format!("take one: lowtide take {application}")],
             Self::Unreadable { source, .. } => source.hint.clone().into_iter().collect(),
-            Self::Platforms(source) => vec![source.hint()],
+            Self::Platform { source, .. } => vec![source.hint()],
             Self::Config(wrong) => wrong.hints(),
             Self::CatalogOpen { hint, .. } => hint.clone().into_iter().collect(),
             Self::Catalog { .. } => vec![
@@ -281,4 +285,160 @@ pub fn render(trouble: &Trouble, color: bool) -> String {
         text.push_str(&style::hint(&hint));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeSet;
+    use std::fmt::Write as _;
+    use std::io;
+
+    use lowtide_core::name::ApplicationName;
+    use strum::VariantNames;
+
+    use super::*;
+
+    fn orders() -> AppKey {
+        AppKey {
+            platform: PlatformName::new("session").unwrap(),
+            application: ApplicationName::new("orders").unwrap(),
+        }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn denied() -> io::Error {
+        io::Error::new(io::ErrorKind::PermissionDenied, "permission denied")
+    }
+
+    /// At least one of every variant; more where the hints differ.
+    fn examples() -> Vec<Trouble> {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        vec![
+            Trouble::Config(ConfigError::NotFound {
+                default: "lowtide.yaml".into(),
+            }),
+            Trouble::Config(ConfigError::Unreadable {
+                path: "/etc/lowtide.yaml".into(),
+                source: denied(),
+            }),
+            Trouble::Config(
+                crate::config::parse("lowtide.yaml", "platfroms: {}\n", &crate::config::fetch)
+                    .unwrap_err(),
+            ),
+            Trouble::UnknownName {
+                name: "Orders".into(),
+                suggestions: names(&["orders", "orders-eu"]),
+                known: 12,
+            },
+            Trouble::UnknownName {
+                name: "zebra".into(),
+                suggestions: vec![],
+                known: 12,
+            },
+            Trouble::UnknownName {
+                name: "orders".into(),
+                suggestions: vec![],
+                known: 0,
+            },
+            Trouble::AmbiguousName {
+                name: "orders".into(),
+                candidates: names(&["session/orders", "vvp/orders"]),
+            },
+            Trouble::SlotAhead {
+                slot: at("2026-11-23T01:00:00Z"),
+                away: SignedDuration::from_mins(754),
+            },
+            Trouble::NoneVerified {
+                application: orders(),
+            },
+            Trouble::TooOld {
+                application: orders(),
+                location: Location::new("/savepoints/orders/20261122T010000Z-1/savepoint-1-2"),
+                age: SignedDuration::from_hours(30),
+                age_max: SignedDuration::from_hours(26),
+            },
+            Trouble::NothingKnown {
+                what: "oders".into(),
+                suggestions: names(&["orders"]),
+            },
+            Trouble::NothingKnown {
+                what: "/savepoints/x".into(),
+                suggestions: vec![],
+            },
+            Trouble::NoRuns {
+                application: orders(),
+            },
+            Trouble::AmbiguousRun {
+                digits: "cc69".into(),
+                candidates: (0..10).map(|n| format!("cc69{n:028x}")).collect(),
+            },
+            Trouble::Unreadable {
+                location: Location::new("s3://bucket/savepoint-1-2"),
+                source: Fault::unsupported("Lowtide cannot read `s3:` yet").hint("mount it"),
+            },
+            Trouble::CatalogOpen {
+                source: Box::new(denied()),
+                hint: Some("Lowtide must be able to write the file".into()),
+            },
+            Trouble::Catalog {
+                doing: "claim the run",
+                source: CatalogError::Broken("writing: disk I/O error".into()),
+            },
+            Trouble::Platform {
+                platform: PlatformName::new("session").unwrap(),
+                source: Box::new(SettingsError::Scheme("ftp".into())),
+            },
+            Trouble::Defect {
+                application: orders(),
+                text: "index out of bounds".into(),
+            },
+            Trouble::Randomness {
+                text: "no such device".into(),
+            },
+            Trouble::Start {
+                doing: "listen for signals",
+                source: denied(),
+            },
+            Trouble::Write {
+                to: "target/man".into(),
+                source: denied(),
+            },
+        ]
+    }
+
+    #[test]
+    fn every_variant_has_an_example() {
+        let shown: BTreeSet<&'static str> = examples().iter().map(Into::into).collect();
+        let all: BTreeSet<&'static str> = Trouble::VARIANTS.iter().copied().collect();
+        assert_eq!(shown, all);
+    }
+
+    #[test]
+    fn every_error_reads_well() {
+        let mut text = String::new();
+        for trouble in examples() {
+            let variant: &'static str = (&trouble).into();
+            let plain = anstream::adapter::strip_str(&render(&trouble, false)).to_string();
+            let _ = writeln!(text, "# {variant}, exit {}\n{plain}", trouble.exit().code());
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_chain_is_printed_once() {
+        for trouble in examples() {
+            let text = render(&trouble, false);
+            let mut cause = trouble.source();
+            while let Some(source) = cause {
+                let line = source.to_string();
+                assert_eq!(text.matches(&line).count(), 1, "{text}");
+                cause = source.source();
+            }
+        }
+    }
 }

@@ -32,7 +32,11 @@ pub async fn inspect(args: &Inspect, printer: Printer) -> Result<Exit, Trouble> 
         verdict,
         found: shape::Found::new(&report),
     };
-    printer.result(&shape, || table(&report).render())?;
+    // Without operators there is nothing to tabulate: the summary says why.
+    printer.result(&shape, || match report.operators.as_slice() {
+        [] => String::new(),
+        _ => table(&report).render(),
+    })?;
     printer.say(&summary(&location, verdict, &report));
     Ok(exit)
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff::tz::TimeZone;
 use lowtide_catalog::{Catalog, SavepointFilter};
 use lowtide_core::name::AppKey;
 use lowtide_core::ports::Catalog as _;
@@ -115,7 +114,7 @@ fn running_table(setup: &Setup, running: &[Run]) -> Table {
         table.row([
             run.application.to_string().into(),
             results::short_id(&run.id).into(),
-            human::time(run.created_at, &zone(setup, &run.application)).into(),
+            human::time(run.created_at, &setup.zone(&run.application)).into(),
             status::line(run).into(),
         ]);
     }
@@ -140,7 +139,7 @@ fn savepoint_table(
         table.row([
             format!("{}{unlisted}", savepoint.application).into(),
             savepoint.standing.as_str().into(),
-            human::time(savepoint.taken_at, &zone(setup, &savepoint.application)).into(),
+            human::time(savepoint.taken_at, &setup.zone(&savepoint.application)).into(),
             savepoint
                 .duration_ms
                 .map_or_else(|| "-".to_owned(), human::duration_ms)
@@ -153,12 +152,4 @@ fn savepoint_table(
         ]);
     }
     table
-}
-
-/// The zone in which an application's times are shown.
-pub fn zone(setup: &Setup, key: &AppKey) -> TimeZone {
-    setup
-        .application(key)
-        .and_then(|application| application.policy.schedule.as_ref())
-        .map_or_else(|| setup.config.zone.clone(), |schedule| schedule.zone().clone())
 }

@@ -1,8 +1,8 @@
 //! The table of what came of runs.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-use jiff::tz::TimeZone;
 use lowtide_catalog::Catalog;
 use lowtide_core::name::RunId;
 use lowtide_core::ports::Catalog as _;
@@ -10,13 +10,15 @@ use lowtide_core::run::{Outcome, Run};
 use lowtide_core::savepoint::Savepoint;
 
 use crate::exit::Exit;
+use crate::human;
 use crate::printer::Printer;
-use crate::shape;
+use crate::progress::Progress;
+use crate::setup::Setup;
+use crate::shape::{self, Told};
 use crate::status;
 use crate::style;
 use crate::table::{Cell, Table};
 use crate::trouble::{self, Trouble};
-use crate::{human, shape::Told};
 
 /// How many digits of a run's id are shown: as with commits, enough to be unique.
 const ID_DIGITS: usize = 8;
@@ -31,9 +33,11 @@ pub fn short_id(id: &RunId) -> String {
 /// Prints what came of the runs asked for: a table and, below it, why what is not kept is not.
 /// A run without a result is shown as it stands.
 pub async fn print(
+    setup: &Setup,
     catalog: &Catalog,
     asked: &[RunId],
     results: &BTreeMap<RunId, Result<Run, Trouble>>,
+    progress: &Progress,
     printer: Printer,
 ) -> Result<Exit, Trouble> {
     let mut exit = Exit::Fine;
@@ -66,14 +70,14 @@ pub async fn print(
             .map(|(run, savepoints)| shape::Run::new(run, savepoints))
             .collect(),
     };
-    printer.table(&shape, &table(&rows), "nothing was asked for")?;
+    printer.table(&shape, &table(setup, &rows), "nothing was asked for")?;
     for (run, _) in &rows {
-        printer.say(&explain(run));
+        printer.say(&explain(run, progress.has_told(run)));
     }
     Ok(exit)
 }
 
-fn table(rows: &[(Run, Vec<Savepoint>)]) -> Table {
+fn table(setup: &Setup, rows: &[(Run, Vec<Savepoint>)]) -> Table {
     let mut table = Table::new([
         "name", "outcome", "when", "took", "size", "verified", "where",
     ]);
@@ -86,7 +90,11 @@ fn table(rows: &[(Run, Vec<Savepoint>)]) -> Table {
         table.row([
             run.application.to_string().into(),
             outcome(run),
-            human::time(run.nominal().unwrap_or(run.created_at), &TimeZone::UTC).into(),
+            human::time(
+                run.nominal().unwrap_or(run.created_at),
+                &setup.zone(&run.application),
+            )
+            .into(),
             shape::duration_ms(run)
                 .map_or_else(|| "-".to_owned(), human::duration_ms)
                 .into(),
@@ -117,17 +125,22 @@ pub fn verification(savepoint: &Savepoint) -> Cell {
     Cell::styled(word, style::of_word(word))
 }
 
-/// What the table has no room for: why, warnings, and what to do.
-pub fn explain(run: &Run) -> String {
+/// What the table has no room for: why, unless that was told already; warnings; what to do.
+fn explain(run: &Run, told: bool) -> String {
     let mut text = String::new();
-    match &run.outcome {
-        Some(Outcome::Kept { .. }) => {}
-        _ => text.push_str(&format!("{}: {}\n", run.application, status::line(run))),
+    let kept = matches!(run.outcome, Some(Outcome::Kept { .. }));
+    // Writing to a String cannot fail.
+    if !kept && !told {
+        let _ = writeln!(text, "{}: {}", run.application, status::line(run));
     }
     for warning in &run.warnings {
-        text.push_str(&format!("{}: warning: {warning}\n", run.application));
+        let _ = writeln!(text, "{}: warning: {warning}", run.application);
     }
-    if let Some(hint) = run.outcome.as_ref().and_then(|outcome| Told::of(outcome).hint) {
+    if let Some(hint) = run
+        .outcome
+        .as_ref()
+        .and_then(|outcome| Told::of(outcome).hint)
+    {
         text.push_str(&style::hint(&hint));
     }
     text

@@ -10,7 +10,6 @@ use lowtide_core::ports::Catalog as _;
 use lowtide_core::run::{Attempt, AttemptEnd, Origin, Run};
 use lowtide_core::savepoint::{Savepoint, Verification};
 
-use super::list;
 use crate::cli::{Common, Show};
 use crate::exit::Exit;
 use crate::human;
@@ -36,7 +35,7 @@ pub async fn show(common: &Common, args: &Show, printer: Printer) -> Result<Exit
             .map_err(Trouble::catalog("read what the run left"))?,
         None => Vec::new(),
     };
-    let zone = list::zone(&setup, &run.application);
+    let zone = setup.zone(&run.application);
     printer.result(&shape::Run::new(&run, &savepoints), || {
         text(&run, &savepoints, &zone)
     })?;

@@ -130,7 +130,15 @@ async fn fill(
     let patience = wait.map(|wait| Duration::try_from(wait).unwrap_or(Duration::MAX));
     let waited = walking::to_their_ends(&engine, jobs, patience, &mut signals).await;
     progress.end();
-    let mut exit = results::print(&engine.catalog, &asked, &waited.results, printer).await?;
+    let mut exit = results::print(
+        setup,
+        &engine.catalog,
+        &asked,
+        &waited.results,
+        &progress,
+        printer,
+    )
+    .await?;
     if let Some(stopped) = waited.stopped {
         exit = exit.worse(say_how_to_resume(stopped, &asked, &waited, printer));
     }

@@ -1,0 +1,88 @@
+//! The program from outside: its binary in a directory of its own.
+#![allow(dead_code, clippy::unwrap_used, missing_docs)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A configuration of two applications on a platform that refuses connections: nothing listens
+/// on the discard port.
+pub const TWO: &str = "\
+catalog: { sqlite: catalog.db }
+platforms:
+  session: { flink: { url: \"http://127.0.0.1:9\" } }
+schedule: \"0 1 * * *\"
+applications: [orders, payments]
+";
+
+/// A directory with a `lowtide.yaml`, where the program is run.
+pub struct Place {
+    directory: TempDir,
+}
+
+/// What a command printed and how it ended.
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// All of it, for a snapshot.
+    pub fn text(&self) -> String {
+        format!(
+            "exit {}\n--- stdout\n{}--- stderr\n{}",
+            self.code, self.stdout, self.stderr
+        )
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Place {
+    pub fn new(config: &str) -> Self {
+        let place = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        std::fs::write(place.path("lowtide.yaml"), config).unwrap();
+        place
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        command(self.directory.path(), args)
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ended {
+        self.command(args).output().unwrap().into()
+    }
+}
+
+/// The binary, with nothing of the environment that could change what it prints.
+pub fn command(directory: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lowtide"));
+    command
+        .args(args)
+        .current_dir(directory)
+        .env_remove("LOWTIDE_CONFIG")
+        .env_remove("CLICOLOR_FORCE")
+        .env_remove("NO_COLOR")
+        .env("COLUMNS", "100");
+    command
+}
