@@ -219,9 +219,7 @@ impl<C: Catalog> Catalog for Crashing<C> {
     }
 
     async fn open_runs(&self) -> Result<Vec<Run>, CatalogError> {
-        self.points
-            .around("open-runs", self.port.open_runs())
-            .await
+        self.points.around("open-runs", self.port.open_runs()).await
     }
 
     async fn looks_due(&self, now: Timestamp) -> Result<Vec<Run>, CatalogError> {
@@ -282,7 +280,9 @@ fn change(before: &Run, after: &Run) -> String {
 /// The phase; `triggering` is told apart by what has been committed: the attempt `frozen`, or
 /// `sent`. While sight is lost it is `unknown`.
 fn state(run: &Run) -> &'static str {
-    let sent = run.attempt().is_some_and(|attempt| attempt.sent_at.is_some());
+    let sent = run
+        .attempt()
+        .is_some_and(|attempt| attempt.sent_at.is_some());
     match run.phase {
         Phase::Triggering | Phase::Following if run.unknown.is_some() => "unknown",
         Phase::Triggering if sent => "sent",

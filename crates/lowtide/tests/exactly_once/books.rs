@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::AddAssign;
 use std::path::Path;
 use std::time::Duration;
 
@@ -35,11 +36,17 @@ pub struct Ledger {
 impl Ledger {
     /// Reads the catalog.
     pub fn read(catalog: &Path) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(async {
             let catalog = Catalog::open(catalog).await.context("open the catalog")?;
             let runs = catalog
-                .runs(&RunFilter { applications: None, outcome: None, limit: ROWS_MAX })
+                .runs(&RunFilter {
+                    applications: None,
+                    outcome: None,
+                    limit: ROWS_MAX,
+                })
                 .await?;
             let savepoints = catalog
                 .savepoints(&SavepointFilter {
@@ -52,14 +59,6 @@ impl Ledger {
             catalog.close().await;
             Ok(Self { runs, savepoints })
         })
-    }
-
-    /// Runs of an application that have not ended.
-    pub fn open(&self, application: &str) -> impl Iterator<Item = &Run> {
-        self.runs
-            .iter()
-            .filter(move |run| run.application.application.as_str() == application)
-            .filter(|run| run.outcome.is_none())
     }
 }
 
@@ -90,8 +89,31 @@ impl fmt::Display for Tally {
             self.torn,
             list(&self.standings),
             self.calls_repeated,
-            if self.repeated.is_empty() { "none".to_owned() } else { list(&self.repeated) },
+            if self.repeated.is_empty() {
+                "none".to_owned()
+            } else {
+                list(&self.repeated)
+            },
         )
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.slots += other.slots;
+        self.triggered += other.triggered;
+        self.calls_repeated += other.calls_repeated;
+        self.whole += other.whole;
+        self.torn += other.torn;
+        add(&mut self.outcomes, other.outcomes);
+        add(&mut self.standings, other.standings);
+        add(&mut self.repeated, other.repeated);
+    }
+}
+
+fn add<K: Ord>(all: &mut BTreeMap<K, usize>, more: BTreeMap<K, usize>) {
+    for (what, count) in more {
+        *all.entry(what).or_default() += count;
     }
 }
 
@@ -125,7 +147,11 @@ impl Scope {
 /// # Errors
 /// Everything that breaks the promise, all of it in one message.
 pub fn compare(cluster: &Cluster, ledger: &Ledger, scope: &Scope) -> Result<Tally> {
-    let mut audit = Audit { ledger, tally: Tally::default(), breaches: Vec::new() };
+    let mut audit = Audit {
+        ledger,
+        tally: Tally::default(),
+        breaches: Vec::new(),
+    };
     let applications = &scope.applications;
     let mut lines = cluster.savepoint_triggers()?;
     lines.retain(|line| scope.jobs.contains(&line.job_id));
@@ -136,8 +162,16 @@ pub fn compare(cluster: &Cluster, ledger: &Ledger, scope: &Scope) -> Result<Tall
         }
     }
     for directory in cluster.savepoint_directories()? {
-        let inside = directory.path.strip_prefix(cluster.savepoint_root())?.to_owned();
-        let application = inside.iter().next().unwrap_or_default().to_string_lossy().into_owned();
+        let inside = directory
+            .path
+            .strip_prefix(cluster.savepoint_root())?
+            .to_owned();
+        let application = inside
+            .iter()
+            .next()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if applications.contains(&application) {
             audit.directory(&directory.path, directory.has_metadata);
         }
@@ -147,7 +181,11 @@ pub fn compare(cluster: &Cluster, ledger: &Ledger, scope: &Scope) -> Result<Tall
             audit.savepoint(savepoint);
         }
     }
-    ensure!(audit.breaches.is_empty(), "the promise is broken:\n{}", audit.breaches.join("\n"));
+    ensure!(
+        audit.breaches.is_empty(),
+        "the promise is broken:\n{}",
+        audit.breaches.join("\n")
+    );
     Ok(audit.tally)
 }
 
@@ -157,13 +195,16 @@ const SETTLED: Duration = Duration::from_secs(150);
 
 /// As [`compare`], once everything that is left behind has been looked at: a `serve` without a
 /// schedule does that.
-pub fn settled(cluster: &Cluster, home: &Home, scope: &Scope, names: &[&str]) -> Result<Tally> {
+pub fn settled(cluster: &Cluster, home: &Home, scope: &Scope) -> Result<Tally> {
     let now = || compare(cluster, &Ledger::read(&home.catalog())?, scope);
     if let Ok(tally) = now() {
         return Ok(tally);
     }
-    let listed: Vec<Listed<'_>> =
-        names.iter().map(|name| Listed { name, every: None }).collect();
+    let names = &scope.applications;
+    let listed: Vec<Listed<'_>> = names
+        .iter()
+        .map(|name| Listed { name, every: None })
+        .collect();
     let config = home.config("settle", cluster.url(), &listed)?;
     let _serve = home.start(&config, &["serve"], &[])?;
     until("the books to agree", SETTLED, || now().map(Some))
@@ -199,7 +240,9 @@ impl Audit<'_> {
                 .filter(|(_, attempt)| sent(attempt).is_some_and(|sent| sent <= at))
                 .max_by_key(|(_, attempt)| sent(attempt));
             match asked {
-                Some((run, attempt)) => *attributed.entry((run.id, attempt.number)).or_default() += 1,
+                Some((run, attempt)) => {
+                    *attributed.entry((run.id, attempt.number)).or_default() += 1
+                }
                 None => self.breach(format!("no row asked for what Flink triggered: {line:?}")),
             }
         }
@@ -220,7 +263,15 @@ impl Audit<'_> {
         let taken: Vec<(&Attempt, usize)> = run
             .attempts
             .iter()
-            .map(|attempt| (attempt, attributed.get(&(run.id, attempt.number)).copied().unwrap_or(0)))
+            .map(|attempt| {
+                (
+                    attempt,
+                    attributed
+                        .get(&(run.id, attempt.number))
+                        .copied()
+                        .unwrap_or(0),
+                )
+            })
             .collect();
         for (attempt, count) in &taken {
             if *count > 1 {
@@ -233,8 +284,11 @@ impl Audit<'_> {
                 self.tally.calls_repeated += 1;
             }
         }
-        let triggered: Vec<&Attempt> =
-            taken.iter().filter(|(_, count)| *count > 0).map(|(attempt, _)| *attempt).collect();
+        let triggered: Vec<&Attempt> = taken
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(attempt, _)| *attempt)
+            .collect();
         for earlier in triggered.iter().rev().skip(1) {
             self.proven(run, earlier);
         }
@@ -242,16 +296,23 @@ impl Audit<'_> {
         match outcome {
             Outcome::Kept { location } | Outcome::Unverified { location, .. } => {
                 if kept != [location] {
-                    self.breach(format!("{name} says it kept {location}, the catalog {kept:?}"));
+                    self.breach(format!(
+                        "{name} says it kept {location}, the catalog {kept:?}"
+                    ));
                 }
                 let last = run.attempt().map(|attempt| attempt.number);
                 if triggered.last().map(|attempt| attempt.number) != last {
-                    self.breach(format!("{name} kept what Flink did not take for its last attempt"));
+                    self.breach(format!(
+                        "{name} kept what Flink did not take for its last attempt"
+                    ));
                 }
             }
             Outcome::Failed { .. } | Outcome::Skipped { .. } | Outcome::Missed { .. } => {
                 if !kept.is_empty() {
-                    self.breach(format!("{name} ended as {}, yet kept {kept:?}", outcome.short()));
+                    self.breach(format!(
+                        "{name} ended as {}, yet kept {kept:?}",
+                        outcome.short()
+                    ));
                 }
             }
         }
@@ -304,8 +365,15 @@ impl Audit<'_> {
             self.tally.torn += 1;
         }
         let location = Location::new(path.to_string_lossy());
-        let Some(known) = self.ledger.savepoints.iter().find(|known| known.location == location) else {
-            return self.breach(format!("{location} (_metadata: {has_metadata}) is not in the catalog"));
+        let Some(known) = self
+            .ledger
+            .savepoints
+            .iter()
+            .find(|known| known.location == location)
+        else {
+            return self.breach(format!(
+                "{location} (_metadata: {has_metadata}) is not in the catalog"
+            ));
         };
         let fits = match known.standing {
             Standing::Kept | Standing::Late => has_metadata,
@@ -324,7 +392,11 @@ impl Audit<'_> {
     }
 
     fn savepoint(&mut self, savepoint: &Savepoint) {
-        *self.tally.standings.entry(savepoint.standing.as_str()).or_default() += 1;
+        *self
+            .tally
+            .standings
+            .entry(savepoint.standing.as_str())
+            .or_default() += 1;
         let path = savepoint.location.as_str().trim_start_matches("file:");
         if savepoint.standing == Standing::Kept && !Path::new(path).join("_metadata").is_file() {
             self.breach(format!("{} is kept, but is not there", savepoint.location));

@@ -93,15 +93,17 @@ pub fn killed(cluster: &Cluster, title: &str, back: Return, rounds: u32) -> Resu
     let mut draw = draws(title);
     let mut stage = Stage::set(cluster, back)?;
     let played = (0..rounds).try_for_each(|round| {
-        stage.round(&mut draw, round % 3 == 2).with_context(|| format!("round {round}"))
+        stage
+            .round(&mut draw, round % 3 == 2)
+            .with_context(|| format!("round {round}"))
     });
-    let compared = played.and_then(|()| {
-        let all: Vec<&str> = stage.players.iter().map(|player| player.name.as_str()).collect();
-        books::settled(cluster, &stage.home, &stage.scope, &all)
-    });
+    let compared = played.and_then(|()| books::settled(cluster, &stage.home, &stage.scope));
     match compared {
         Ok(tally) => {
-            say::step(format!("{title}: {} kills of the JobManager; {tally}", stage.kills));
+            say::step(format!(
+                "{title}: {} kills of the JobManager; {tally}",
+                stage.kills
+            ));
             Ok(())
         }
         Err(error) => Err(error.context(format!("see {}", stage.home.keep().display()))),
@@ -129,8 +131,14 @@ impl<'c> Stage<'c> {
                 let job = cluster.submit(&spec(&name))?;
                 scope.add(&job);
                 let proxy = Proxy::start(cluster.url())?;
-                let config =
-                    home.config(&name, proxy.url(), &[Listed { name: &name, every: None }])?;
+                let config = home.config(
+                    &name,
+                    proxy.url(),
+                    &[Listed {
+                        name: &name,
+                        every: None,
+                    }],
+                )?;
                 Ok(Player {
                     name,
                     moment: *moment,
@@ -142,7 +150,14 @@ impl<'c> Stage<'c> {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { cluster, home, back, scope, players, kills: 0 })
+        Ok(Self {
+            cluster,
+            home,
+            back,
+            scope,
+            players,
+            kills: 0,
+        })
     }
 
     /// One slot of each application, and one kill at the moment of each.
@@ -178,9 +193,8 @@ impl<'c> Stage<'c> {
             // they are then.
             until("a second attempt", LIMIT, || {
                 let lost = self.players.iter().filter(|player| player.is_lost());
-                let caught = |player: &Player| {
-                    player.job.control.wait_blocked(1, Duration::ZERO).is_ok()
-                };
+                let caught =
+                    |player: &Player| player.job.control.wait_blocked(1, Duration::ZERO).is_ok();
                 Ok(lost.into_iter().any(caught).then_some(()))
             })?;
             self.cluster.kill_job_manager()?;
@@ -207,7 +221,9 @@ impl<'c> Stage<'c> {
                 player.job.control.block(Part::Async)?;
             }
         }
-        self.players.iter().try_for_each(|player| player.job.wait_running())
+        self.players
+            .iter()
+            .try_for_each(|player| player.job.wait_running())
     }
 }
 
@@ -220,11 +236,13 @@ impl Player {
         match self.moment {
             Moment::Snapshot(part) => self.job.control.block(part)?,
             Moment::Request | Moment::LateRequest => {
-                self.proxy.rule(on(REQUEST).times(1).hold_request(&self.gate));
+                self.proxy
+                    .rule(on(REQUEST).times(1).hold_request(&self.gate));
             }
             Moment::Reply => {
                 self.job.control.block(Part::Async)?;
-                self.proxy.rule(on(REQUEST).times(1).hold_reply(&self.gate).drop_reply());
+                self.proxy
+                    .rule(on(REQUEST).times(1).hold_reply(&self.gate).drop_reply());
             }
             Moment::Complete => self.proxy.rule(on(STATUS).hold_request(&self.gate)),
         }

@@ -36,7 +36,9 @@ fn lowtide_killed_anywhere() -> Result<()> {
 
 #[test]
 fn the_job_manager_killed() -> Result<()> {
-    let cluster = Cluster::builder(Release::V2_3).slots(job_manager::SLOTS).start()?;
+    let cluster = Cluster::builder(Release::V2_3)
+        .slots(job_manager::SLOTS)
+        .start()?;
     let title = "the JobManager killed";
     job_manager::killed(&cluster, title, Return::Submitted, size(1, 8))
 }
@@ -54,6 +56,8 @@ fn the_job_manager_killed_with_high_availability() -> Result<()> {
 
 #[test]
 fn two_serves_on_one_catalog() -> Result<()> {
-    let cluster = Cluster::builder(Release::V2_3).slots(two_serves::SLOTS).start()?;
+    let cluster = Cluster::builder(Release::V2_3)
+        .slots(two_serves::SLOTS)
+        .start()?;
     two_serves::on_one_catalog(&cluster)
 }

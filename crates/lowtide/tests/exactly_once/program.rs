@@ -88,7 +88,12 @@ impl Home {
     }
 
     /// Starts the program.
-    pub fn start(&self, config: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Process> {
+    pub fn start(
+        &self,
+        config: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Process> {
         let number = self.processes.fetch_add(1, Ordering::Relaxed);
         let said = self.folder.path().join("said").join(format!(
             "{number:04}-{}-{}",
@@ -113,7 +118,12 @@ impl Home {
     }
 
     /// Starts the program and waits for its end.
-    pub fn run(&self, config: &Path, arguments: &[&str], limit: Duration) -> Result<(ExitStatus, Process)> {
+    pub fn run(
+        &self,
+        config: &Path,
+        arguments: &[&str],
+        limit: Duration,
+    ) -> Result<(ExitStatus, Process)> {
         let mut process = self.start(config, arguments, &[])?;
         Ok((process.wait(limit)?, process))
     }
@@ -159,7 +169,9 @@ impl Process {
             let stat = fs::read_to_string(&path)?;
             // The state is the first field after the name, which stands in parentheses.
             let state = stat.rsplit(')').next().map(str::trim_start);
-            Ok(state.is_some_and(|state| state.starts_with('T')).then_some(()))
+            Ok(state
+                .is_some_and(|state| state.starts_with('T'))
+                .then_some(()))
         })
     }
 
@@ -175,7 +187,10 @@ fn read(path: &Path) -> String {
 
 /// Sends a signal to a process that this test started.
 pub fn signal_to(id: u32, signal: Signal) -> Result<()> {
-    let pid = i32::try_from(id).ok().and_then(Pid::from_raw).context("a process id")?;
+    let pid = i32::try_from(id)
+        .ok()
+        .and_then(Pid::from_raw)
+        .context("a process id")?;
     kill_process(pid, signal).context("send a signal")
 }
 

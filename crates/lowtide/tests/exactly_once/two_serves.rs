@@ -44,21 +44,44 @@ struct Pair<'c> {
 pub fn on_one_catalog(cluster: &Cluster) -> Result<()> {
     let mut draw = draws("two serves");
     let mut scope = Scope::default();
-    let names: Vec<String> = (0..APPLICATIONS).map(|index| format!("twice-{index}")).collect();
+    let names: Vec<String> = (0..APPLICATIONS)
+        .map(|index| format!("twice-{index}"))
+        .collect();
     let jobs = names
         .iter()
-        .map(|name| cluster.submit(&JobSpec { rate: 20, keys: 20, ..JobSpec::named(name) }))
+        .map(|name| {
+            cluster.submit(&JobSpec {
+                rate: 20,
+                keys: 20,
+                ..JobSpec::named(name)
+            })
+        })
         .collect::<Result<Vec<_>>>()?;
     jobs.iter().for_each(|job| scope.add(job));
     let home = Home::new()?;
-    let listed: Vec<Listed<'_>> =
-        names.iter().map(|name| Listed { name, every: Some(EVERY) }).collect();
+    let listed: Vec<Listed<'_>> = names
+        .iter()
+        .map(|name| Listed {
+            name,
+            every: Some(EVERY),
+        })
+        .collect();
     let config = home.config("twice", cluster.url(), &listed)?;
-    let serves = [home.start(&config, &["serve"], &[])?, home.start(&config, &["serve"], &[])?];
-    let mut pair = Pair { home, config, jobs, serves, kills: 0, stops: 0, cluster };
+    let serves = [
+        home.start(&config, &["serve"], &[])?,
+        home.start(&config, &["serve"], &[])?,
+    ];
+    let mut pair = Pair {
+        home,
+        config,
+        jobs,
+        serves,
+        kills: 0,
+        stops: 0,
+        cluster,
+    };
     let played = pair.play(&mut draw);
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let compared = played.and_then(|()| books::settled(cluster, &pair.home, &scope, &names));
+    let compared = played.and_then(|()| books::settled(cluster, &pair.home, &scope));
     match compared {
         Ok(tally) => {
             say::step(format!(
@@ -84,10 +107,18 @@ impl Pair<'_> {
     /// Waits until so many more slots of each application are kept.
     fn wait_kept(&mut self, more: usize) -> Result<()> {
         let before = self.kept()?;
-        until("slots to be kept", LIMIT + Duration::from_secs(10) * u32::try_from(more)?, || {
-            let now = self.kept()?;
-            Ok(now.iter().zip(&before).all(|(now, before)| *now >= before + more).then_some(()))
-        })
+        until(
+            "slots to be kept",
+            LIMIT + Duration::from_secs(10) * u32::try_from(more)?,
+            || {
+                let now = self.kept()?;
+                Ok(now
+                    .iter()
+                    .zip(&before)
+                    .all(|(now, before)| *now >= before + more)
+                    .then_some(()))
+            },
+        )
         .with_context(|| self.said())
     }
 
@@ -97,8 +128,12 @@ impl Pair<'_> {
         }
         let ledger = Ledger::read(&self.home.catalog())?;
         let of = |name: &str| {
-            let mine = ledger.runs.iter().filter(|run| run.application.application.as_str() == name);
-            mine.filter(|run| run.outcome.as_ref().is_some_and(|it| it.word() == "kept")).count()
+            let mine = ledger
+                .runs
+                .iter()
+                .filter(|run| run.application.application.as_str() == name);
+            mine.filter(|run| run.outcome.as_ref().is_some_and(|it| it.word() == "kept"))
+                .count()
         };
         Ok(self.jobs.iter().map(|job| of(&job.name)).collect())
     }
@@ -139,9 +174,12 @@ impl Pair<'_> {
 
     /// Has the snapshots of some applications stop in the middle, and waits until they stand there.
     fn block_some(&mut self, draw: &mut SmallRng) -> Result<()> {
-        let part = if draw.random_bool(0.5) { Part::Sync } else { Part::Async };
-        let blocked: Vec<&JobHandle> =
-            self.jobs.iter().filter(|_| draw.random_bool(0.7)).collect();
+        let part = if draw.random_bool(0.5) {
+            Part::Sync
+        } else {
+            Part::Async
+        };
+        let blocked: Vec<&JobHandle> = self.jobs.iter().filter(|_| draw.random_bool(0.7)).collect();
         blocked.iter().try_for_each(|job| job.control.block(part))?;
         blocked
             .iter()
@@ -159,7 +197,9 @@ impl Pair<'_> {
         let ledger = Ledger::read(&self.home.catalog())?;
         let open = ledger.runs.iter().filter(|run| run.outcome.is_none());
         let owned = open.filter(|run| {
-            run.owner.as_ref().is_some_and(|it| it.who.as_str().contains(&owner))
+            run.owner
+                .as_ref()
+                .is_some_and(|it| it.who.as_str().contains(&owner))
         });
         Ok(owned.map(|run| run.id).collect())
     }
@@ -171,18 +211,36 @@ impl Pair<'_> {
         }
         for serve in &mut self.serves {
             let status = serve.wait(LIMIT)?;
-            ensure!(status.success(), "`serve` told to stop: {status}\n{}", serve.said());
+            ensure!(
+                status.success(),
+                "`serve` told to stop: {status}\n{}",
+                serve.said()
+            );
         }
-        let listed: Vec<Listed<'_>> =
-            self.jobs.iter().map(|job| Listed { name: &job.name, every: None }).collect();
+        let listed: Vec<Listed<'_>> = self
+            .jobs
+            .iter()
+            .map(|job| Listed {
+                name: &job.name,
+                every: None,
+            })
+            .collect();
         let config = self.home.config("last", self.cluster.url(), &listed)?;
         let slot = self.home.next_slot("last")?;
         let (status, process) = self.home.run(&config, &["run", "--slot", &slot], LIMIT)?;
-        ensure!(status.success(), "the last slot: {status}\n{}", process.said());
+        ensure!(
+            status.success(),
+            "the last slot: {status}\n{}",
+            process.said()
+        );
         Ok(())
     }
 
     fn said(&self) -> String {
-        self.serves.iter().map(Process::said).collect::<Vec<_>>().join("\n---\n")
+        self.serves
+            .iter()
+            .map(Process::said)
+            .collect::<Vec<_>>()
+            .join("\n---\n")
     }
 }
