@@ -25,7 +25,7 @@ use crate::program::{Home, Listed};
 const ROWS_MAX: u32 = 100_000;
 
 /// What the catalog says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ledger {
     /// Every run.
     pub runs: Vec<Run>,
@@ -34,8 +34,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Reads the catalog.
+    /// Reads the catalog; one that is not there yet is empty.
     pub fn read(catalog: &Path) -> Result<Self> {
+        if !catalog.exists() {
+            return Ok(Self::default());
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

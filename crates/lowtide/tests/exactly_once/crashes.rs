@@ -139,13 +139,13 @@ pub fn killed_anywhere(cluster: &Cluster) -> Result<()> {
 fn wait_all_running(cluster: &Cluster, players: &[Player]) -> Result<()> {
     until("all jobs to run", LIMIT, || {
         let overview = cluster.get("/jobs/overview")?;
-        let running = overview["jobs"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter(|job| {
-                job["state"] == "RUNNING" && job["tasks"]["running"] == job["tasks"]["total"]
-            });
+        let jobs = overview["jobs"].as_array().into_iter().flatten();
+        let running = jobs.filter(|job| {
+            let is_ours = |player: &Player| job["name"] == player.name.as_str();
+            job["state"] == "RUNNING"
+                && job["tasks"]["running"] == job["tasks"]["total"]
+                && players.iter().any(is_ours)
+        });
         Ok((running.count() == players.len()).then_some(()))
     })
 }
@@ -286,18 +286,21 @@ impl Player {
         )
     }
 
+    fn ledger(&self) -> Result<Ledger> {
+        Ledger::read(&self.home.catalog())
+    }
+
     /// Runs that have not ended.
     fn open_runs(&self) -> Result<Vec<RunId>> {
-        if !self.home.catalog().exists() {
-            return Ok(Vec::new());
-        }
-        let ledger = Ledger::read(&self.home.catalog())?;
-        Ok(ledger
-            .runs
-            .iter()
-            .filter(|run| run.outcome.is_none())
-            .map(|run| run.id)
-            .collect())
+        let mut runs = self.ledger()?.runs;
+        runs.retain(|run| run.outcome.is_none());
+        Ok(runs.into_iter().map(|run| run.id).collect())
+    }
+
+    /// How many have.
+    fn ended_runs(&self) -> Result<usize> {
+        let runs = self.ledger()?.runs;
+        Ok(runs.iter().filter(|run| run.outcome.is_some()).count())
     }
 
     fn nothing_open(&self) -> Result<()> {
@@ -354,17 +357,18 @@ impl Field<'_> {
         for death in &case.deaths {
             self.start_and_kill(player, Some(EVERY), &["serve"], death)?;
         }
-        let left = player.open_runs()?;
+        let (left, before) = (player.open_runs()?, player.ended_runs()?);
         let config = player.config(Some(EVERY), self.cluster.url())?;
         let mut process = player.home.start(&config, &["serve"], &[])?;
-        until("what the killed `serve` left behind to end", LIMIT, || {
+        until("a slot, and what was left behind, to end", LIMIT, || {
             ensure!(
                 !process.ended()?,
                 "the second `serve` ended:\n{}",
                 process.said()
             );
             let open = player.open_runs()?;
-            Ok(left.iter().all(|run| !open.contains(run)).then_some(()))
+            let done = left.iter().all(|run| !open.contains(run));
+            Ok((done && player.ended_runs()? > before).then_some(()))
         })
         .with_context(|| process.said())?;
         process.signal(Signal::TERM)?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use rand::Rng as _;
 use rand::rngs::SmallRng;
+use rustix::process::Signal;
 use testbench::control::Part;
 use testbench::flink::{Cluster, JobHandle, JobSpec};
 use testbench::http::until;
@@ -67,6 +68,7 @@ struct Player {
     proxy: Proxy,
     config: PathBuf,
     gate: Gate,
+    slot: String,
     process: Option<Process>,
 }
 
@@ -146,6 +148,7 @@ impl<'c> Stage<'c> {
                     proxy,
                     config,
                     gate: Gate::new(),
+                    slot: String::new(),
                     process: None,
                 })
             })
@@ -171,16 +174,21 @@ impl<'c> Stage<'c> {
         for player in &self.players {
             player.wait_moment(self.cluster)?;
         }
-        self.kill(twice)?;
+        self.cluster.kill_job_manager()?;
+        self.kills += 1;
+        // With everything gone at once, only the catalog and the disk are left.
+        let unlucky = draw.random_range(0..self.players.len());
+        self.players[unlucky].kill_process(&self.home)?;
+        self.resume(twice)?;
         for player in &mut self.players {
             player.end_well()?;
         }
         Ok(())
     }
 
-    fn kill(&mut self, twice: bool) -> Result<()> {
-        self.cluster.kill_job_manager()?;
-        self.kills += 1;
+    /// Brings the JobManager and its jobs back, and lets go what was held; `twice`: to kill it once
+    /// more.
+    fn resume(&mut self, twice: bool) -> Result<()> {
         for player in &self.players {
             player.let_go(false)?;
         }
@@ -246,9 +254,23 @@ impl Player {
             }
             Moment::Complete => self.proxy.rule(on(STATUS).hold_request(&self.gate)),
         }
-        let slot = home.next_slot(&self.name)?;
-        self.process = Some(home.start(&self.config, &["run", "--slot", &slot], &[])?);
+        self.slot = home.next_slot(&self.name)?;
+        self.start(home)
+    }
+
+    fn start(&mut self, home: &Home) -> Result<()> {
+        let arguments = ["run", "--slot", &self.slot];
+        self.process = Some(home.start(&self.config, &arguments, &[])?);
         Ok(())
+    }
+
+    /// Lowtide dies as well, and is started again.
+    fn kill_process(&mut self, home: &Home) -> Result<()> {
+        if let Some(process) = &mut self.process {
+            process.signal(Signal::KILL)?;
+            process.wait(STEP)?;
+        }
+        self.start(home)
     }
 
     fn wait_moment(&self, cluster: &Cluster) -> Result<()> {

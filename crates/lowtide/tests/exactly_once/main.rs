@@ -17,21 +17,29 @@ mod program;
 mod size;
 mod two_serves;
 
+use std::thread;
+
 use anyhow::Result;
 use job_manager::Return;
 use size::size;
 use testbench::flink::{Cluster, Release, ZooKeeper};
 
 /// Of one TaskManager: what its memory holds.
-const SLOTS_MAX: usize = 12;
+const SLOTS_MAX: usize = 15;
 
 #[test]
-fn lowtide_killed_anywhere() -> Result<()> {
+fn lowtide_killed_anywhere_and_two_of_it_side_by_side() -> Result<()> {
+    let slots = crashes::APPLICATIONS + two_serves::SLOTS;
     let cluster = Cluster::builder(Release::V2_3)
-        .task_managers(crashes::APPLICATIONS.div_ceil(SLOTS_MAX))
+        .task_managers(slots.div_ceil(SLOTS_MAX))
         .slots(SLOTS_MAX)
         .start()?;
-    crashes::killed_anywhere(&cluster)
+    // On one cluster at the same time: both mostly wait for claims to lapse.
+    thread::scope(|threads| {
+        let killed = threads.spawn(|| crashes::killed_anywhere(&cluster));
+        let two = two_serves::on_one_catalog(&cluster);
+        killed.join().expect("the other half says itself why it failed").and(two)
+    })
 }
 
 #[test]
@@ -52,12 +60,4 @@ fn the_job_manager_killed_with_high_availability() -> Result<()> {
         .start()?;
     let title = "the JobManager killed, with high availability";
     job_manager::killed(&cluster, title, Return::Recovered, size(1, 8))
-}
-
-#[test]
-fn two_serves_on_one_catalog() -> Result<()> {
-    let cluster = Cluster::builder(Release::V2_3)
-        .slots(two_serves::SLOTS)
-        .start()?;
-    two_serves::on_one_catalog(&cluster)
 }

@@ -123,9 +123,6 @@ impl Pair<'_> {
     }
 
     fn kept(&self) -> Result<Vec<usize>> {
-        if !self.home.catalog().exists() {
-            return Ok(vec![0; self.jobs.len()]);
-        }
         let ledger = Ledger::read(&self.home.catalog())?;
         let of = |name: &str| {
             let mine = ledger
