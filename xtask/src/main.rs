@@ -2,6 +2,7 @@
 //!
 //! Each command installs what it needs, says what it does, and works offline the second time.
 
+mod bench;
 mod cargo;
 mod demo;
 mod gen_files;
@@ -33,6 +34,12 @@ enum Command {
     Test,
     /// Run the same tests in larger counts
     Soak,
+    /// Measure Lowtide beside its competitors
+    Bench {
+        /// Also count the requests of a savepoint that takes ten minutes
+        #[arg(long)]
+        ten_minutes: bool,
+    },
     /// Walk many seeds of the simulator
     Sim {
         /// How many seeds
@@ -52,8 +59,9 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo { once } => demo::run(once),
-        Command::Test => test::run(),
-        Command::Soak => test::soak(),
+        Command::Test => Ok(test::run()),
+        Command::Bench { ten_minutes } => bench::run(ten_minutes),
+        Command::Soak => Ok(test::soak()),
         Command::Sim {
             seeds,
             first,

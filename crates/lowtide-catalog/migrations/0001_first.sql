@@ -29,7 +29,7 @@ create table runs (
 create unique index runs_under_way on runs (platform, application)
     where phase not in ('due', 'done');
 create index runs_open on runs (created_ms, id) where phase <> 'done';
-create index runs_to_look_at on runs (look_at_ms) where look_at_ms is not null;
+create index runs_to_look_at on runs (look_at_ms, id) where look_at_ms is not null;
 create index runs_of_application on runs (platform, application, created_ms, id);
 create index runs_by_time on runs (created_ms, id);
 
@@ -49,8 +49,8 @@ create table savepoints (
 
 create index savepoints_of_application on savepoints (platform, application, taken_ms, location);
 create index savepoints_by_time on savepoints (taken_ms, location);
-create index savepoints_of_run on savepoints (run);
-create index savepoints_to_read on savepoints (verify_at_ms) where verify_at_ms is not null;
+create index savepoints_of_run on savepoints (run, taken_ms, location);
+create index savepoints_to_read on savepoints (verify_at_ms, location) where verify_at_ms is not null;
 
 create table schedules (
     platform         text not null,

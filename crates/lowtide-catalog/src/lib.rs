@@ -24,3 +24,6 @@ mod sql;
 pub use open::{BUSY_WAIT, Catalog, OpenError};
 pub use pauses::Paused;
 pub use questions::{RUN_MATCHES_MAX, RunFilter, SavepointFilter};
+
+#[cfg(test)]
+mod tests;

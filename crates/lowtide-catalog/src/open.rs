@@ -162,7 +162,7 @@ impl Catalog {
         let path = path.as_ref();
         // Absolute: SQLite would take `file:…` for a URI and `:memory:` for no file.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let is_new = prepare_place(&path)?;
+        let is_new = prepare_place(&path, network_file_system)?;
         let options = options(&path);
         let catalog = Self {
             writer: pool(1, options.clone().create_if_missing(true)),
@@ -182,7 +182,8 @@ impl Catalog {
     }
 
     /// Ends all connections; the last one of all processes folds the write-ahead log into the
-    /// file. Not needed for safety: what was committed is on the disk.
+    /// file, which costs several waits for the disk. Not needed for safety, as what was committed
+    /// is on the disk: a program that does one thing and ends is faster without.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
@@ -191,11 +192,11 @@ impl Catalog {
     async fn prepare(&self, path: &Path) -> Result<(), OpenError> {
         let mut tries = 0;
         loop {
-            let tried = match self.writer.acquire().await {
+            let outcome = match self.writer.acquire().await {
                 Ok(mut connection) => prepare_schema(&mut connection).await,
                 Err(error) => Err(error.into()),
             };
-            match tried {
+            match outcome {
                 Err(Unfit::Sqlite(error)) if is_locked(&error) && tries < LOCKED_TRIES => {
                     tries += 1;
                     tokio::time::sleep(LOCKED_PAUSE).await;
@@ -228,7 +229,10 @@ fn pool(connections: u32, options: SqliteConnectOptions) -> Pool<Sqlite> {
 }
 
 /// Makes the directories above and says whether the file is still to be created.
-fn prepare_place(path: &Path) -> Result<bool, OpenError> {
+pub(crate) fn prepare_place(
+    path: &Path,
+    network_kind: impl Fn(&Path) -> Option<String>,
+) -> Result<bool, OpenError> {
     if path.is_dir() {
         return Err(OpenError::IsDirectory {
             path: path.to_owned(),
@@ -243,7 +247,7 @@ fn prepare_place(path: &Path) -> Result<bool, OpenError> {
     let there = missing.last().map_or(directory, |lowest| {
         lowest.parent().unwrap_or(Path::new("/"))
     });
-    if let Some(kind) = network_file_system(there) {
+    if let Some(kind) = network_kind(there) {
         return Err(OpenError::Network {
             path: path.to_owned(),
             kind,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use lowtide_core::name::{AppKey, ApplicationName, PlatformName};
 use lowtide_core::ports::CatalogError;
-use lowtide_core::run::{Origin, Run};
+use lowtide_core::run::{Origin, Outcome, Run};
 use lowtide_core::savepoint::Savepoint;
 use serde::de::DeserializeOwned;
 use sqlx::query::Query;
@@ -76,7 +76,7 @@ pub(crate) fn bind_run(statement: &'static str, run: &Run) -> Result<Bound, Cata
         .bind(origin)
         .bind(run.nominal().map(ms))
         .bind(run.phase.as_str())
-        .bind(run.outcome.as_ref().map(|outcome| outcome.word()))
+        .bind(run.outcome.as_ref().map(Outcome::word))
         .bind(run.owner.as_ref().map(|owner| owner.who.to_string()))
         .bind(run.owner.as_ref().map(|owner| ms(owner.until)))
         .bind(ms(run.created_at))

@@ -18,15 +18,13 @@ use crate::planted::planted;
 use crate::policy::Policy;
 use crate::ports::{Catalog, CatalogError, Claim, Clock, Commit, World};
 use crate::run::{
-    self, Context, Next, OWNERSHIP, Owner, Phase, RENEW_EVERY, Run, Searched, Seen, Step,
+    self, CLOCKS_APART_MAX, Context, Next, OWNERSHIP, Owner, Phase, RENEW_EVERY, Run, Searched,
+    Seen, Step,
 };
 use crate::savepoint::{Savepoint, Verification};
 use crate::schedule::{self, Due};
 use crate::verify;
 
-/// How much of the claim must be left for a call to be made: a call that starts now arrives
-/// within this time or not at all.
-const CALL_MARGIN: SignedDuration = SignedDuration::from_secs(10);
 /// Longest time between two readings of a savepoint that cannot be read.
 const READ_AGAIN_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// First time between two readings of a savepoint that cannot be read.
@@ -281,7 +279,7 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
 
     /// Makes the granted call, if the claim on the run still stands.
     async fn call(&self, run: &mut Run) -> Result<Option<Seen>, CatalogError> {
-        let safe = run.is_owned_by(&self.me, self.clock.now() + CALL_MARGIN);
+        let safe = run.is_owned_by(&self.me, self.clock.now() + CLOCKS_APART_MAX);
         if !safe && !planted(Bug::LapsedOwnerCalls) {
             // Too late to call. What was granted is not known to have been used: whoever walks
             // the run looks first, and so does this process if it still owns it.

@@ -18,6 +18,8 @@ pub const SETTLE: SignedDuration = SignedDuration::from_mins(2);
 
 /// What a job looks like just now.
 #[derive(Debug, Clone, PartialEq, Eq)]
+// Each is an observation of its own; no two of them make a state together.
+#[expect(clippy::struct_excessive_bools)]
 pub struct Vitals {
     /// Where it is in its life.
     pub state: JobState,

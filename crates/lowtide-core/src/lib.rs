@@ -20,4 +20,5 @@ pub mod savepoint;
 pub mod schedule;
 pub mod verify;
 
+pub use flink_metadata;
 pub use planted::Bug;

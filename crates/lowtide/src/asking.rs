@@ -17,10 +17,7 @@ use tokio::task::JoinSet;
 pub type Jobs = BTreeMap<PlatformName, Result<Vec<JobSeen>, Fault>>;
 
 /// Asks all of these platforms at once.
-pub async fn jobs<W: World + 'static>(
-    world: &Arc<W>,
-    platforms: BTreeSet<&PlatformName>,
-) -> Jobs {
+pub async fn jobs<W: World + 'static>(world: &Arc<W>, platforms: BTreeSet<&PlatformName>) -> Jobs {
     let mut asking = JoinSet::new();
     let mut jobs = Jobs::new();
     for platform in platforms {

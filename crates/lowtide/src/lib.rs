@@ -106,12 +106,8 @@ fn run(cli: &Cli, printer: Printer) -> Result<Exit, Trouble> {
         Command::Resolve(args) => on_one_thread(commands::resolve::resolve(common, args, printer)),
         Command::Take(args) => on_one_thread(commands::take::take(common, args, printer)),
         Command::Run(args) => on_one_thread(commands::take::run(common, args, printer)),
-        Command::Pause(args) => {
-            on_one_thread(commands::pause::set(common, args, true, printer))
-        }
-        Command::Unpause(args) => {
-            on_one_thread(commands::pause::set(common, args, false, printer))
-        }
+        Command::Pause(args) => on_one_thread(commands::pause::set(common, args, true, printer)),
+        Command::Unpause(args) => on_one_thread(commands::pause::set(common, args, false, printer)),
         Command::List(args) => on_one_thread(commands::list::list(common, args, printer)),
         Command::Show(args) => on_one_thread(commands::show::show(common, args, printer)),
         Command::Latest(args) => on_one_thread(commands::latest::latest(common, args, printer)),

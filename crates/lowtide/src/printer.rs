@@ -27,7 +27,11 @@ impl Printer {
     }
 
     /// Prints a result: `shape` for programs, what `human` writes for people.
-    pub fn result(self, shape: &impl Serialize, human: impl FnOnce() -> String) -> Result<(), Trouble> {
+    pub fn result(
+        self,
+        shape: &impl Serialize,
+        human: impl FnOnce() -> String,
+    ) -> Result<(), Trouble> {
         let text = match self.output {
             Output::Table => human(),
             Output::Json => {
@@ -41,7 +45,12 @@ impl Printer {
     }
 
     /// Prints a table, or a sentence if it is empty.
-    pub fn table(self, shape: &impl Serialize, table: &Table, if_empty: &str) -> Result<(), Trouble> {
+    pub fn table(
+        self,
+        shape: &impl Serialize,
+        table: &Table,
+        if_empty: &str,
+    ) -> Result<(), Trouble> {
         self.result(shape, || {
             if table.is_empty() {
                 format!("{if_empty}\n")
@@ -54,7 +63,10 @@ impl Printer {
     /// Prints text as it is.
     pub fn to_stdout(self, text: &str) -> Result<(), Trouble> {
         let mut stream = AutoStream::new(io::stdout().lock(), self.choice(&io::stdout()));
-        match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+        match stream
+            .write_all(text.as_bytes())
+            .and_then(|()| stream.flush())
+        {
             // Whoever reads has had enough: `lowtide list | head`.
             Err(wrong) if wrong.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Err(source) => Err(Trouble::Write {

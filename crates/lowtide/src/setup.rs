@@ -12,11 +12,11 @@ use lowtide_core::name::{AppKey, PlatformName};
 use lowtide_core::policy::{CONCURRENCY, Policy};
 use lowtide_core::run::Run;
 use lowtide_core::schedule::Never;
+use lowtide_world::Hands;
 use lowtide_world::platform::PlatformSettings;
-use lowtide_world::{Hands, flink};
 
 use crate::cli::Common;
-use crate::config::{self, Auth, Config, FlinkSettings, Platform};
+use crate::config::{self, Config};
 use crate::identity;
 use crate::names;
 use crate::trouble::Trouble;
@@ -47,8 +47,9 @@ pub struct Setup {
 impl Setup {
     /// Finds and reads the configuration.
     pub fn read(common: &Common) -> Result<Self, Trouble> {
-        // The environment variable is an option's default already.
-        let path = config::find(common.config.as_deref(), None).map_err(Trouble::Config)?;
+        let env = std::env::var_os("LOWTIDE_CONFIG");
+        let path =
+            config::find(common.config.as_deref(), env.as_deref()).map_err(Trouble::Config)?;
         let config = config::load(&path).map_err(Trouble::Config)?;
         Ok(Self { config })
     }
@@ -110,7 +111,7 @@ impl Setup {
             .platforms
             .iter()
             .filter(|(name, _)| platforms.contains(name))
-            .map(|(name, platform)| (name.clone(), settings(platform)))
+            .map(|(name, platform)| (name.clone(), platform.clone()))
             .collect();
         Hands::new(settings).map_err(|wrong| Trouble::Platform {
             platform: wrong.platform,
@@ -156,7 +157,9 @@ impl Setup {
         if let Some(application) = self.application(key) {
             return Some(application.policy.clone());
         }
-        let sent = run.attempt().is_some_and(|attempt| attempt.sent_at.is_some());
+        let sent = run
+            .attempt()
+            .is_some_and(|attempt| attempt.sent_at.is_some());
         let is_ours = self.config.platforms.contains_key(&key.platform);
         if is_ours && (sent || now >= run.trigger_deadline) {
             closing_policy(run)
@@ -189,7 +192,10 @@ fn closing_policy(run: &Run) -> Option<Policy> {
         job: run.application.application.to_string(),
         schedule: None,
         never: Never::new(Vec::new(), TimeZone::UTC).ok()?,
-        format: run.attempt().map(|attempt| attempt.format).unwrap_or_default(),
+        format: run
+            .attempt()
+            .map(|attempt| attempt.format)
+            .unwrap_or_default(),
         target: None,
         deadline: SignedDuration::ZERO,
         attempts: 0,
@@ -198,34 +204,4 @@ fn closing_policy(run: &Run) -> Option<Policy> {
         catch_up: SignedDuration::ZERO,
         concurrency: CONCURRENCY,
     })
-}
-
-fn settings(platform: &Platform) -> PlatformSettings {
-    match platform {
-        Platform::Flink(flink) => PlatformSettings::Flink(flink_settings(flink)),
-    }
-}
-
-fn flink_settings(flink: &FlinkSettings) -> flink::Settings {
-    flink::Settings {
-        url: flink.url.clone(),
-        auth: flink.auth.as_ref().map(|auth| match auth {
-            Auth::Basic { user, password } => flink::Auth::Basic {
-                user: user.clone(),
-                password: password.clone(),
-            },
-            Auth::Bearer(token) => flink::Auth::Bearer(token.clone()),
-        }),
-        ca: flink.ca.clone(),
-        client_cert: flink
-            .client_cert
-            .as_ref()
-            .map(|files| (files.cert.clone(), files.key.clone())),
-        timeout: flink.timeout,
-        paths: flink
-            .paths
-            .iter()
-            .map(|(from, to)| (from.to_string(), to.display().to_string()))
-            .collect(),
-    }
 }

@@ -59,7 +59,7 @@ pub struct Run {
     /// Its requests to the platform.
     pub attempts: Vec<Attempt>,
     /// What it left.
-    pub savepoints: Vec<Savepoint>,
+    pub savepoints: Vec<Detailed>,
 }
 
 /// Why, and since when.
@@ -131,6 +131,16 @@ pub struct Savepoint {
     pub verified_at: Option<Timestamp>,
     /// Why it could not be read.
     pub unverified_reason: Option<String>,
+    /// Bytes of state, where it could be read.
+    pub state_bytes: Option<u64>,
+}
+
+/// A savepoint with all that is known of it.
+#[derive(Debug, Serialize)]
+pub struct Detailed {
+    /// The savepoint.
+    #[serde(flatten)]
+    pub savepoint: Savepoint,
     /// What verification found.
     pub report: Option<Found>,
 }
@@ -321,7 +331,7 @@ pub struct Latest {
     pub age_ms: u64,
     /// The savepoint.
     #[serde(flatten)]
-    pub savepoint: Savepoint,
+    pub savepoint: Detailed,
 }
 
 /// What `pause` and `unpause` print.
@@ -392,7 +402,7 @@ impl Run {
             duration_ms: duration_ms(run),
             warnings: run.warnings.clone(),
             attempts: run.attempts.iter().map(Attempt::new).collect(),
-            savepoints: savepoints.iter().map(Savepoint::new).collect(),
+            savepoints: savepoints.iter().map(Detailed::new).collect(),
         }
     }
 }
@@ -506,6 +516,19 @@ impl Savepoint {
             verification,
             verified_at,
             unverified_reason,
+            state_bytes: savepoint
+                .verification
+                .report()
+                .map(|report| report.state_bytes),
+        }
+    }
+}
+
+impl Detailed {
+    /// A savepoint as the catalog knows it, with the report.
+    pub fn new(savepoint: &savepoint::Savepoint) -> Self {
+        Self {
+            savepoint: Savepoint::new(savepoint),
             report: savepoint.verification.report().map(Found::new),
         }
     }

@@ -57,6 +57,9 @@ mod tests {
     #[test]
     fn milliseconds_are_whole() {
         let at: Timestamp = "2026-07-01T01:17:00.1239Z".parse().unwrap();
-        assert_eq!(whole_milliseconds(at).to_string(), "2026-07-01T01:17:00.123Z");
+        assert_eq!(
+            whole_milliseconds(at).to_string(),
+            "2026-07-01T01:17:00.123Z"
+        );
     }
 }

@@ -7,6 +7,10 @@ use secrecy::SecretString;
 fn secrets(source: &SecretSource) -> Result<SecretString, SecretError> {
     match source {
         SecretSource::Env(name) if name == "GOOD" => Ok(SecretString::from("hunter2")),
+        SecretSource::Env(name) if name == "BLANKS" => Ok(SecretString::from("hunter2 2")),
+        SecretSource::Env(name) if name == "EMPTY" => Err(SecretError::Empty),
+        SecretSource::Env(name) if name == "LONG" => Err(SecretError::TooLong),
+        SecretSource::Env(name) if name == "CONTROL" => Err(SecretError::NotText),
         SecretSource::Env(name) => Err(SecretError::NotSet(name.clone())),
         SecretSource::File(path) => Err(SecretError::Unreadable {
             path: path.clone(),
@@ -182,6 +186,10 @@ refused! {
     secret_without_name: platform("url: http://jm:8081\nauth: { bearer: \"${env:}\" }");
     secret_env_not_set: platform("url: http://jm:8081\nauth: { bearer: \"${env:ABSENT}\" }");
     secret_file_not_there: platform("url: http://jm:8081\nauth: { bearer: \"${file:/run/absent}\" }");
+    secret_token_with_blanks: platform("url: http://jm:8081\nauth: { bearer: \"${env:BLANKS}\" }");
+    secret_empty: platform("url: http://jm:8081\nauth: { bearer: \"${env:EMPTY}\" }");
+    secret_too_long: platform("url: http://jm:8081\nauth: { bearer: \"${env:LONG}\" }");
+    secret_with_line_break: platform("url: http://jm:8081\nauth: { bearer: \"${env:CONTROL}\" }");
     secret_elsewhere: platform("url: \"http://${env:HOST}:8081\"\nauth: { bearer: \"${env:GOOD}\" }");
     auth_both: platform("url: http://jm:8081\nauth: { basic: { user: me, password: \"${env:GOOD}\" }, bearer: \"${env:GOOD}\" }");
     auth_neither: platform("url: http://jm:8081\nauth: {}");
@@ -203,6 +211,6 @@ applications:
 ".to_owned();
     more_mistakes_than_are_shown: format!(
         "platforms: {{ a: {{ flink: {{ url: \"http://a\" }} }} }}\napplications:\n{}",
-        (0..25).map(|n| format!("  - {{ name: a{n}, attempts: 0 }}\n")).collect::<String>()
+        (0..25).map(|n| format!("  - {{ name: a{n}, attempts: 0 }}")).collect::<Vec<_>>().join("\n")
     );
 }

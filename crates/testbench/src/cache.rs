@@ -26,6 +26,14 @@ pub fn root() -> Result<PathBuf> {
         .ok_or_else(|| anyhow!("set LOWTIDE_CACHE: neither it, XDG_CACHE_HOME nor HOME is set"))
 }
 
+/// The folder of the entry `key`, if it is there.
+///
+/// # Errors
+/// As [`root`].
+pub fn existing(key: &str) -> Result<Option<PathBuf>> {
+    Ok(Some(root()?.join(key)).filter(|path| path.is_dir()))
+}
+
 /// The folder of the entry `key` (a relative path), filled by `fill` where it is not there yet.
 ///
 /// # Errors

@@ -6,10 +6,12 @@ mod configuration;
 mod distribution;
 mod job;
 mod metadata;
+mod warm;
 mod zookeeper;
 
-pub use cluster::{Builder, Cluster, SavepointDirectory, SavepointTrigger};
+pub use cluster::{Builder, Cluster, SavepointDirectory, SavepointTrigger, savepoint_directories};
 pub use distribution::{Distribution, Release};
 pub use job::{Backend, JobHandle, JobSpec};
 pub use metadata::dump_metadata;
+pub use warm::warm_up;
 pub use zookeeper::ZooKeeper;

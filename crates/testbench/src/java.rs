@@ -60,6 +60,20 @@ pub fn bin() -> Result<&'static Path> {
     Ok(BIN.get_or_init(|| found))
 }
 
+/// The folder of the Java installation, links followed; it holds `release`.
+///
+/// # Errors
+/// As [`bin`].
+pub fn home() -> Result<PathBuf> {
+    let javac = bin()?.join("javac");
+    let real = javac
+        .canonicalize()
+        .with_context(|| javac.display().to_string())?;
+    let home = real.parent().and_then(Path::parent);
+    home.map(Path::to_owned)
+        .with_context(|| format!("no folder above {}", real.display()))
+}
+
 fn find() -> Option<PathBuf> {
     let debian = fs::read_dir("/usr/lib/jvm")
         .into_iter()
@@ -91,6 +105,18 @@ fn install() -> Result<PathBuf> {
         Some(bin) => Ok(bin),
         None => bail!("{PACKAGE} was installed, but javac 17 is still not there"),
     }
+}
+
+/// Installs the Debian package of a program that is not on the PATH.
+///
+/// # Errors
+/// As [`debian`].
+pub fn debian_program(name: &str) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| folder.join(name).is_file()) {
+        return Ok(());
+    }
+    debian(name, name)
 }
 
 /// Installs a Debian package, if we are root.

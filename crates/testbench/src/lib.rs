@@ -4,6 +4,9 @@
 //! client. So this crate starts the real thing: Flink's own jars under Debian's Java, several releases,
 //! with and without high availability, and small Java programs of ours that run on it.
 //!
+//! A cluster may be shared by the tests of one binary in a static: it ends with the process, though nobody
+//! then removes its scratch folder. Two tests on one cluster need job names of their own.
+//!
 //! Everything here is blocking and uses no async runtime: tests call it from a plain `#[test]` or from
 //! `spawn_blocking`. Everything listens on loopback only, keeps its files in a scratch folder of its own,
 //! and ends with the process that started it, even when that process is killed.

@@ -5,11 +5,14 @@
 //! kernel ties that wish to the parent *thread*, and tests run on threads that end early: so one thread,
 //! which lives as long as the process, starts all children.
 
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+
+use crate::http::until;
 
 type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
 
@@ -74,6 +77,16 @@ impl Bound {
         self.child.id()
     }
 
+    /// Its standard output, where the command piped it; once.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// Its standard error, where the command piped it; once.
+    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
+    }
+
     /// Kills it with SIGKILL and waits until it is gone; returns how it ended.
     ///
     /// # Errors
@@ -82,6 +95,17 @@ impl Bound {
         // It may have ended by itself; the wait tells.
         let _ = self.child.kill();
         self.child.wait().context("wait for a killed child")
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    ///
+    /// # Errors
+    /// It has not ended within `limit`; it is killed then.
+    pub fn terminate(mut self, limit: Duration) -> Result<()> {
+        let mut ask = bound("kill");
+        ask.args(["-TERM", &self.id().to_string()]);
+        output(ask)?;
+        until("a child to end", limit, || Ok(self.ended()?.map(|_| ())))
     }
 
     /// How it ended, if it did.

@@ -120,12 +120,8 @@ fn flinks_own_reader_and_command_line_agree_on_a_savepoint() -> Result<()> {
 fn a_full_disk_fails_the_task_manager_and_not_the_job_manager() -> Result<()> {
     // Room for a directory, not for state.
     let small = SmallFs::mount(8 << 10)?;
-    let cluster = Cluster::builder(Release::V2_3).start()?;
-    let job = cluster.submit(&JobSpec {
-        keys: 2_000,
-        rate: 5_000,
-        ..JobSpec::named("orders")
-    })?;
+    let cluster = Cluster::builder(Release::V2_3).state_in_files().start()?;
+    let job = cluster.submit(&JobSpec::named("orders"))?;
     let body = json!({ "target-directory": small.path() });
     let path = format!("/jobs/{}/savepoints", job.id);
     let answer = testbench::http::send(cluster.url(), "POST", &path, &body)?;

@@ -104,7 +104,7 @@ impl Walk<'_> {
             (Phase::Resolving, Seen::Jobs(Ok(jobs))) => self.resolve(&jobs),
             (Phase::Waiting, Seen::Vitals(Ok(vitals))) => self.gate(&vitals),
             (Phase::Waiting, Seen::Vitals(Err(fault))) if fault.kind == FaultKind::Gone => {
-                self.look_for_name_again()
+                self.look_for_name_again();
             }
             (Phase::Resolving, Seen::Jobs(Err(fault)))
             | (Phase::Waiting, Seen::Vitals(Err(fault))) => {
@@ -113,10 +113,10 @@ impl Walk<'_> {
             (Phase::Triggering, Seen::Nothing) => self.send(),
             (Phase::Triggering, Seen::Replied(reply)) => self.replied(reply),
             (Phase::Triggering | Phase::Following, Seen::Operation(operation)) => {
-                self.operation(operation)
+                self.operation(operation);
             }
             (Phase::Triggering | Phase::Following, Seen::Searched(searched)) => {
-                self.searched(*searched)
+                self.searched(*searched);
             }
             (Phase::Verifying, Seen::Read { reading, beside }) => self.read(reading, &beside),
             // A row that does not fit what was seen of it: begin again by looking for the name.
@@ -346,7 +346,9 @@ impl Walk<'_> {
                 );
             }
             Gate::Open(warnings) => {
-                warnings.into_iter().for_each(|warning| self.warn(warning));
+                for warning in warnings {
+                    self.warn(warning);
+                }
                 self.freeze(vitals);
             }
         }
@@ -395,7 +397,10 @@ impl Walk<'_> {
             reads: 0,
             end: None,
         });
+        // That the cap held the run past its deadline must still be known when it is sent.
+        let capped = self.run.hold.take_if(|hold| hold.kind == HoldKind::Cap);
         self.enter(Phase::Triggering);
+        self.run.hold = capped;
         if planted(Bug::CallBeforeSent) {
             self.grants_call = true;
         }
@@ -432,23 +437,28 @@ impl Walk<'_> {
         let first_call = self.run.attempt().is_some_and(|attempt| attempt.calls <= 1);
         match reply {
             Reply::Accepted => self.accepted(),
-            Reply::Refused(cause) => self.attempt_failed(cause),
+            Reply::Refused(cause) if first_call => self.attempt_failed(cause),
             Reply::NotSent(fault) if first_call => {
                 let text = fault.text.clone();
                 self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::NotSent { text }));
                 self.look_for_name_again();
                 self.unreachable(&fault);
             }
-            Reply::NotSent(fault) | Reply::Unclear(fault) => {
-                self.run.faults += 1;
-                let why = format!("no clear answer to the request: {}", fault.text);
-                self.hold(
-                    HoldKind::Backoff,
-                    why,
-                    backoff(self.run.id, self.run.faults),
-                );
-            }
+            // What is said of a repeated request says nothing of the first.
+            Reply::Refused(Cause { text, .. })
+            | Reply::NotSent(Fault { text, .. })
+            | Reply::Unclear(Fault { text, .. }) => self.unclear(&text),
         }
+    }
+
+    fn unclear(&mut self, text: &str) {
+        self.run.faults += 1;
+        let why = format!("no clear answer to the request: {text}");
+        self.hold(
+            HoldKind::Backoff,
+            why,
+            backoff(self.run.id, self.run.faults),
+        );
     }
 
     fn accepted(&mut self) {
@@ -482,7 +492,9 @@ impl Walk<'_> {
 
     fn known(&mut self, operation: Operation) {
         match operation {
-            Operation::InProgress if self.in_progress_too_long() => self.give_up(),
+            Operation::InProgress if self.in_progress_too_long() => self.give_up(
+                "the platform still says that the savepoint is in progress, long after the job's own limit",
+            ),
             Operation::InProgress => self.accepted(),
             Operation::Completed(location) => self.completed(location, true),
             Operation::Failed(cause) if planted(Bug::CompletedIsSuccess) => {
@@ -530,7 +542,7 @@ impl Walk<'_> {
         if too_late {
             let text = "the platform had accepted nothing when the deadline passed".to_owned();
             self.with_attempt(|attempt| {
-                attempt.end = Some(AttemptEnd::Lost { text: text.clone() })
+                attempt.end = Some(AttemptEnd::Lost { text: text.clone() });
             });
             self.fail(
                 Cause::new(CauseKind::Unreachable, text)
@@ -551,14 +563,7 @@ impl Walk<'_> {
             return self.look_for_name_again();
         }
         let now = self.now;
-        let deadline = self
-            .run
-            .attempt()
-            .and_then(Attempt::follow_deadline)
-            .unwrap_or(now);
-        if now >= deadline {
-            return self.give_up();
-        }
+        let deadline = self.follow_deadline();
         let since = self
             .run
             .unknown
@@ -571,13 +576,33 @@ impl Walk<'_> {
         });
         self.run.hold = None;
         let pause = (now.duration_since(since) / 4).clamp(SEARCH_EVERY.0, SEARCH_EVERY.1);
-        self.rest(pause.min(deadline.duration_since(now)));
+        self.rest(
+            pause
+                .min(deadline.duration_since(now))
+                .max(SignedDuration::ZERO),
+        );
     }
 
-    fn give_up(&mut self) {
+    fn follow_deadline(&self) -> Timestamp {
+        self.run
+            .attempt()
+            .and_then(Attempt::follow_deadline)
+            .unwrap_or(self.now)
+    }
+
+    /// A search found nothing. Sight is given up only here: whatever lies in the attempt's
+    /// directory by then has been looked for, also by a process that took the run over late.
+    fn found_nothing(&mut self, why: &str) {
+        if self.now >= self.follow_deadline() {
+            return self.give_up(why);
+        }
+        self.lose_sight(why);
+    }
+
+    fn give_up(&mut self, why: &str) {
         let text = match &self.run.unknown {
-            Some(unknown) => format!("{}, since {}", unknown.why, unknown.since),
-            None => "the platform still says that the savepoint is in progress, long after the job's own limit".to_owned(),
+            Some(unknown) => format!("{why}, since {}", unknown.since),
+            None => why.to_owned(),
         };
         self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::LostSight));
         self.fail(Cause::new(CauseKind::LostSight, text).hint(
@@ -619,7 +644,7 @@ impl Walk<'_> {
             return self.lost(&orphans);
         }
         let why = blind_spot(not_found, &job, &directories);
-        self.lose_sight(&why);
+        self.found_nothing(&why);
         if let Some(first) = self.run.attempt().and_then(|attempt| attempt.empty_at) {
             self.rest_until = self
                 .rest_until
@@ -635,6 +660,9 @@ impl Walk<'_> {
         let Some(sent_at) = attempt.sent_at else {
             return false;
         };
+        if attempt.may_be_on_its_way(self.now) {
+            return false;
+        }
         match job {
             Ok(Some(vitals)) if !vitals.state.is_ended() => {
                 vitals.started_at > sent_at
@@ -665,7 +693,7 @@ impl Walk<'_> {
         self.with_attempt(|attempt| {
             attempt.end = Some(AttemptEnd::Lost {
                 text: text.to_owned(),
-            })
+            });
         });
         self.again_or_fail(Cause::new(CauseKind::Lost, text));
     }

@@ -29,6 +29,18 @@ use crate::savepoint::Format;
 pub const OWNERSHIP: SignedDuration = SignedDuration::from_secs(30);
 /// How often an owner renews its claim.
 pub const RENEW_EVERY: SignedDuration = SignedDuration::from_secs(10);
+/// How far apart the wall clocks of two processes on one catalog may be. Versions keep the catalog
+/// right whatever clocks show; this is what calls and proofs bear.
+pub const CLOCKS_APART_MAX: SignedDuration = SignedDuration::from_secs(20);
+/// How soon after its claim was renewed an owner must make a granted call: later, another process
+/// whose clock is ahead may take the claim for lapsed.
+pub const CALL_WITHIN: SignedDuration =
+    SignedDuration::from_secs(OWNERSHIP.as_secs() - CLOCKS_APART_MAX.as_secs());
+/// How long after its grant a request may still arrive, by anybody's clock: until the owner must
+/// have made it, plus its time on the way ([`REPEAT_MARGIN`]), plus the difference of two clocks.
+pub const ARRIVES_WITHIN: SignedDuration = SignedDuration::from_secs(
+    CALL_WITHIN.as_secs() + REPEAT_MARGIN.as_secs() + CLOCKS_APART_MAX.as_secs(),
+);
 /// How much of the cluster's memory of trigger ids is left unused when a request is repeated: the
 /// request itself may take this long to arrive.
 pub const REPEAT_MARGIN: SignedDuration = SignedDuration::from_secs(30);
@@ -352,6 +364,20 @@ impl Attempt {
             self.store_duration
         };
         Some(self.sent_at? + (kept - REPEAT_MARGIN))
+    }
+
+    /// Whether a request that was granted may still be on its way to the platform. Until it is
+    /// not, nothing that the platform or the directory shows proves an end: a proxy or a
+    /// `JobManager` that stood still may deliver it after the client gave up, also to an
+    /// incarnation that began meanwhile.
+    pub fn may_be_on_its_way(&self, now: Timestamp) -> bool {
+        let last_grant = if self.calls > 1 {
+            // No request is repeated later than that; when exactly is not remembered.
+            self.repeat_until()
+        } else {
+            self.sent_at.filter(|_| self.accepted_at.is_none())
+        };
+        last_grant.is_some_and(|granted| now < granted + ARRIVES_WITHIN)
     }
 
     /// When sight of it is lost for good.

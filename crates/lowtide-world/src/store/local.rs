@@ -255,3 +255,238 @@ fn unseen(what: &str, path: &Path) -> Fault {
     };
     Fault::gone(text).hint("is it mounted where Lowtide runs? `paths:` of the platform says where Lowtide reaches what Flink writes")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use lowtide_core::fault::FaultKind;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A savepoint that Flink 2.3 wrote, from the metadata reader's own fixtures.
+    const SAVEPOINT: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../flink-metadata/tests/fixtures"
+    );
+
+    fn location(path: &Path) -> Location {
+        Location::new(path.to_str().unwrap())
+    }
+
+    fn read_at(path: &Path) -> Result<Reading, Fault> {
+        read(&Paths::default(), &location(path), path)
+    }
+
+    /// The `_metadata` of the first fixture that references files beside it, in a directory of
+    /// its own with those files, each of the size wanted.
+    fn savepoint() -> (TempDir, Vec<PathBuf>) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut fixtures: Vec<PathBuf> = walk(Path::new(SAVEPOINT));
+        fixtures.sort();
+        for fixture in fixtures {
+            let bytes = fs::read(&fixture).unwrap();
+            let Ok(metadata) = verify::parse(&bytes) else {
+                continue;
+            };
+            let place = location(directory.path());
+            let wanted = verify::wanted(&metadata, &place);
+            let beside = |at: &Location| super::super::below(at.as_str(), place.as_str()).is_some();
+            if wanted.is_empty() || !wanted.iter().all(|(at, _)| beside(at)) {
+                continue;
+            }
+            fs::write(directory.path().join(METADATA), &bytes).unwrap();
+            let mut files = Vec::new();
+            for (at, rule) in wanted {
+                let file = directory.path().join(at.last());
+                let (verify::SizeRule::Exactly(size) | verify::SizeRule::AtLeast(size)) = rule
+                else {
+                    continue;
+                };
+                File::create(&file).unwrap().set_len(size).unwrap();
+                files.push(file);
+            }
+            return (directory, files);
+        }
+        panic!("no fixture has files beside it");
+    }
+
+    fn walk(path: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(path).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths
+            .flat_map(|path| {
+                if path.is_dir() {
+                    walk(&path)
+                } else {
+                    vec![path]
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_whole_savepoint_and_a_stranger() {
+        let (directory, files) = savepoint();
+        fs::write(directory.path().join("stranger"), "").unwrap();
+        let reading = read_at(directory.path()).unwrap();
+        assert_eq!(reading.files.len(), files.len());
+        assert_eq!(reading.extra, ["stranger"]);
+        assert!(verify::judge(&reading, None).is_whole());
+    }
+
+    #[test]
+    fn short_missing_and_replaced_files_show() {
+        let (directory, files) = savepoint();
+        let first = &files[0];
+        let size = fs::metadata(first).unwrap().len();
+        let found = || {
+            let reading = read_at(directory.path()).unwrap();
+            let file = reading.files.iter().find(|file| {
+                Some(file.location.last()) == first.file_name().and_then(|name| name.to_str())
+            });
+            file.unwrap().found_bytes
+        };
+        File::create(first).unwrap().set_len(size - 1).unwrap();
+        assert_eq!(found(), Some(size - 1));
+        fs::remove_file(first).unwrap();
+        assert_eq!(found(), None);
+        fs::create_dir(first).unwrap();
+        assert_eq!(found(), None);
+    }
+
+    #[test]
+    fn a_link_is_what_it_leads_to() {
+        let (directory, files) = savepoint();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let moved = elsewhere.path().join("moved");
+        fs::rename(&files[0], &moved).unwrap();
+        std::os::unix::fs::symlink(&moved, &files[0]).unwrap();
+        assert!(verify::judge(&read_at(directory.path()).unwrap(), None).is_whole());
+    }
+
+    #[test]
+    fn a_directory_without_metadata_is_no_fault() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("data"), "x").unwrap();
+        let reading = read_at(directory.path()).unwrap();
+        assert_eq!(reading.metadata, None);
+        assert_eq!(reading.extra, ["data"]);
+    }
+
+    #[test]
+    fn a_damaged_metadata_is_read_and_wrong() {
+        let (directory, _) = savepoint();
+        let path = directory.path().join(METADATA);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let reading = read_at(directory.path()).unwrap();
+        assert!(matches!(reading.metadata, Some(Err(_))));
+        assert!(!verify::judge(&reading, None).is_whole());
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_a_fault() {
+        let directory = tempfile::tempdir().unwrap();
+        let fault = read_at(&directory.path().join("a/b")).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Gone);
+        assert!(
+            fault
+                .text
+                .contains(&format!("({} is there)", directory.path().display()))
+        );
+        assert!(fault.hint.is_some());
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert_eq!(read_at(&file).unwrap_err().kind, FaultKind::Permanent);
+        assert_eq!(
+            read_at(&file.join("x")).unwrap_err().kind,
+            FaultKind::Permanent
+        );
+        fs::create_dir(directory.path().join(METADATA)).unwrap();
+        assert_eq!(
+            read_at(directory.path()).unwrap_err().kind,
+            FaultKind::Permanent
+        );
+    }
+
+    #[test]
+    fn dots_are_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("a")).unwrap();
+        let climbing = directory.path().join("a/..");
+        assert_eq!(read_at(&climbing).unwrap_err().kind, FaultKind::Permanent);
+        let fault = size(
+            &Paths::default(),
+            &Location::new("/s"),
+            &Location::new("/s/../../etc/passwd"),
+        );
+        assert_eq!(fault.unwrap_err().kind, FaultKind::Permanent);
+        // Not a part of its own.
+        let plain = size(
+            &Paths::default(),
+            &Location::new("/s"),
+            &Location::new("/s/a..b"),
+        );
+        assert_eq!(plain, Ok(None));
+    }
+
+    #[test]
+    fn a_reference_elsewhere_is_missing_only_where_one_can_see() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| {
+            let location = location(&directory.path().join(name));
+            size(&Paths::default(), &Location::new("/savepoint"), &location)
+        };
+        assert_eq!(at("missing"), Ok(None));
+        assert_eq!(at("not-mounted/missing").unwrap_err().kind, FaultKind::Gone);
+        let s3 = size(
+            &Paths::default(),
+            &Location::new("/savepoint"),
+            &Location::new("s3://bucket/key"),
+        );
+        let fault = s3.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Unsupported);
+        assert!(fault.text.contains("`s3:`"));
+    }
+
+    #[test]
+    fn absence_needs_a_base_that_can_be_seen() {
+        let base = tempfile::tempdir().unwrap();
+        let target = base.path().join("orders/request-1");
+        let list = |base: &Path| directories(&location(&target), &target, base);
+        assert_eq!(list(base.path()), Ok(vec![]));
+        let unmounted = base.path().join("not-mounted");
+        assert_eq!(list(&unmounted).unwrap_err().kind, FaultKind::Gone);
+        let file = base.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert_eq!(list(&file).unwrap_err().kind, FaultKind::Permanent);
+    }
+
+    #[test]
+    fn every_directory_is_listed_and_nothing_else() {
+        let base = tempfile::tempdir().unwrap();
+        let target = base.path().join("t");
+        fs::create_dir_all(target.join("savepoint-b")).unwrap();
+        fs::create_dir_all(target.join("savepoint-a")).unwrap();
+        fs::write(target.join("savepoint-a").join(METADATA), "").unwrap();
+        fs::write(target.join("file"), "").unwrap();
+        let found = directories(&location(&target), &target, base.path()).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|it| (it.location.last(), it.has_metadata))
+            .collect();
+        assert_eq!(found, [("savepoint-a", true), ("savepoint-b", false)]);
+    }
+
+    #[test]
+    fn too_many_directories_are_a_fault() {
+        let target = tempfile::tempdir().unwrap();
+        for number in 0..=DIRECTORIES_MAX {
+            fs::create_dir(target.path().join(number.to_string())).unwrap();
+        }
+        let listed = directories(&location(target.path()), target.path(), target.path());
+        assert_eq!(listed.unwrap_err().kind, FaultKind::Permanent);
+    }
+}

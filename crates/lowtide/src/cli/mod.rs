@@ -48,17 +48,17 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Common {
-    /// The configuration file [default: ./lowtide.yaml]
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "LOWTIDE_CONFIG",
-        hide_env_values = true
-    )]
+    /// The configuration file [default: what LOWTIDE_CONFIG names, else ./lowtide.yaml]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// How to print results: a table for people; json and yaml are stable, for programs
-    #[arg(long, short, global = true, value_name = "FORMAT", default_value = "table")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
     pub output: Output,
     /// When to use colours; NO_COLOR is honoured
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]

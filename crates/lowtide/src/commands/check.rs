@@ -119,10 +119,7 @@ fn judged(application: &Application, rehearsed: &Rehearsed) -> (shape::Online, E
     let exit = match rehearsed {
         Rehearsed::Ready { .. } => Exit::Fine,
         Rehearsed::Blind { fault, .. } => {
-            notes.push(format!(
-                "a savepoint would end unverified: {}",
-                fault.text
-            ));
+            notes.push(format!("a savepoint would end unverified: {}", fault.text));
             hints.extend(fault.hint.clone());
             Exit::Unverified
         }
@@ -154,7 +151,9 @@ fn judged(application: &Application, rehearsed: &Rehearsed) -> (shape::Online, E
         platform: application.key.platform.to_string(),
         application: application.key.application.to_string(),
         ok: exit == Exit::Fine,
-        job: run.and_then(|run| run.job.as_ref()).map(ToString::to_string),
+        job: run
+            .and_then(|run| run.job.as_ref())
+            .map(ToString::to_string),
         notes,
         hints,
     };

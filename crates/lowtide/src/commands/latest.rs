@@ -30,7 +30,7 @@ pub async fn latest(common: &Common, args: &Latest, printer: Printer) -> Result<
     let age = now.duration_since(savepoint.taken_at);
     let shape = shape::Latest {
         age_ms: u64::try_from(age.as_millis()).unwrap_or(0),
-        savepoint: shape::Savepoint::new(&savepoint),
+        savepoint: shape::Detailed::new(&savepoint),
     };
     printer.result(&shape, || format!("{}\n", savepoint.location))?;
     Ok(Exit::Fine)

@@ -53,10 +53,7 @@ pub async fn resolve(common: &Common, args: &Names, printer: Printer) -> Result<
     Ok(exit)
 }
 
-fn resolution(
-    application: &Application,
-    jobs: &Result<Vec<JobSeen>, Fault>,
-) -> shape::Resolution {
+fn resolution(application: &Application, jobs: &Result<Vec<JobSeen>, Fault>) -> shape::Resolution {
     let mut shape = shape::Resolution {
         platform: application.key.platform.to_string(),
         application: application.key.application.to_string(),
@@ -79,7 +76,10 @@ fn resolution(
             }
             Resolution::Several(several) => {
                 shape.resolution = "several";
-                shape.reason = Some(format!("{} running jobs are named `{wanted}`", several.len()));
+                shape.reason = Some(format!(
+                    "{} running jobs are named `{wanted}`",
+                    several.len()
+                ));
                 shape.hint = Some(format!(
                     "give each job a name of its own, or cancel all but one of those named `{wanted}`"
                 ));

@@ -82,7 +82,10 @@ fn table(setup: &Setup, rows: &[(Run, Vec<Savepoint>)]) -> Table {
         "name", "outcome", "when", "took", "size", "verified", "where",
     ]);
     for (run, savepoints) in rows {
-        let location = run.outcome.as_ref().and_then(|outcome| Told::of(outcome).location);
+        let location = run
+            .outcome
+            .as_ref()
+            .and_then(|outcome| Told::of(outcome).location);
         let savepoint = savepoints
             .iter()
             .find(|savepoint| Some(savepoint.location.as_str()) == location.as_deref());

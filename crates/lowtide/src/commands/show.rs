@@ -170,7 +170,11 @@ impl Page<'_> {
         }
         if let Some(owner) = &run.owner {
             let until = human::time(owner.until, self.zone);
-            self.line(0, "walked by", &format!("{}, until {until} if it does not renew", owner.who));
+            self.line(
+                0,
+                "walked by",
+                &format!("{}, until {until} if it does not renew", owner.who),
+            );
         }
         self.time(0, "ended", run.ended_at);
         if let Some(took) = shape::duration_ms(run) {

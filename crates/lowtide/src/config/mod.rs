@@ -1,12 +1,14 @@
 //! The configuration: one YAML file in, values that the engine takes out.
 //!
-//! A file goes through three stages, each with one kind of mistake:
+//! A file goes through two stages, each with its kind of mistake:
 //!
 //! 1. [`yaml`]: the shape. Unknown, missing and duplicate keys, wrong types. The library ends at
 //!    the first of these.
 //! 2. [`meaning`]: the values. Every schedule, duration, URL and secret is read, and what
 //!    contradicts itself is refused; all such mistakes are collected and shown at once.
-//! 3. Nothing: what comes out, [`Config`], cannot be wrong in a way that the file could tell.
+//!
+//! What comes out, [`Config`], cannot be wrong in a way that the file could tell. (Whether a
+//! certificate can be read, or a cluster be reached, is for those who need it.)
 //!
 //! A file is refused as a whole: half a configuration would silently take no savepoints of the
 //! other half.
@@ -26,13 +28,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use lowtide_core::engine::Application;
-use lowtide_core::name::{Location, PlatformName};
+use lowtide_core::name::PlatformName;
+use lowtide_world::platform::PlatformSettings;
 use secrecy::SecretString;
-use url::Url;
 
 pub use problem::{ConfigError, Problem, Wrong};
 pub use secret::{SECRET_BYTES_MAX, SecretError, SecretSource, fetch};
@@ -55,58 +56,11 @@ pub struct Config {
     /// The zone for display.
     pub zone: TimeZone,
     /// Where applications run.
-    pub platforms: BTreeMap<PlatformName, Platform>,
+    pub platforms: BTreeMap<PlatformName, PlatformSettings>,
     /// What gets savepoints, in the order of the file.
     pub applications: Vec<Application>,
     /// The file of the catalog.
     pub catalog: PathBuf,
-}
-
-/// How to reach a platform.
-#[derive(Debug, Clone)]
-pub enum Platform {
-    /// A Flink cluster.
-    Flink(FlinkSettings),
-}
-
-/// How to reach a Flink cluster.
-#[derive(Debug, Clone)]
-pub struct FlinkSettings {
-    /// The REST endpoint, without credentials; its path is a prefix of every request's.
-    pub url: Url,
-    /// How to sign in.
-    pub auth: Option<Auth>,
-    /// A file of PEM certificates to trust besides the system's.
-    pub ca: Option<PathBuf>,
-    /// What Lowtide shows of itself.
-    pub client_cert: Option<ClientCert>,
-    /// How long one request may take.
-    pub timeout: Duration,
-    /// Prefixes of the cluster's locations, and where Lowtide reaches them; longest prefix first.
-    pub paths: Vec<(Location, PathBuf)>,
-}
-
-/// How to sign in to a platform. `Debug` shows no secret.
-#[derive(Debug, Clone)]
-pub enum Auth {
-    /// HTTP basic authentication (RFC 7617).
-    Basic {
-        /// Who.
-        user: String,
-        /// The secret.
-        password: SecretString,
-    },
-    /// A bearer token (RFC 6750).
-    Bearer(SecretString),
-}
-
-/// Files of a client certificate, PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCert {
-    /// The certificate and its chain.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
 }
 
 /// Decides which file to read: `--config`, then `LOWTIDE_CONFIG`, then `./lowtide.yaml`.
@@ -174,6 +128,7 @@ pub fn parse(name: &str, text: &str, secrets: &Secrets<'_>) -> Result<Config, Co
 pub fn schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(raw::File).to_value();
     forbid_null(&mut schema);
+    join_lines(&mut schema);
     schema
 }
 
@@ -203,6 +158,22 @@ fn forbid_null(schema: &mut serde_json::Value) {
             object.values_mut().for_each(forbid_null);
         }
         Value::Array(items) => items.iter_mut().for_each(forbid_null),
+        _ => {}
+    }
+}
+
+/// Descriptions are doc comments, broken where a line of source ends; editors break them
+/// themselves.
+fn join_lines(schema: &mut serde_json::Value) {
+    use serde_json::Value;
+    match schema {
+        Value::Object(object) => {
+            if let Some(Value::String(text)) = object.get_mut("description") {
+                *text = text.replace('\n', " ");
+            }
+            object.values_mut().for_each(join_lines);
+        }
+        Value::Array(items) => items.iter_mut().for_each(join_lines),
         _ => {}
     }
 }

@@ -76,7 +76,7 @@ pub(super) struct File {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Catalog {
-    /// The file of an SQLite database, created where it is absent; on a local disk, not on a
+    /// The file of an `SQLite` database, created where it is absent; on a local disk, not on a
     /// network file system. A relative path is taken from the directory of this configuration
     /// file. Default: `$XDG_STATE_HOME/lowtide/catalog.db`, or
     /// `~/.local/state/lowtide/catalog.db`.
@@ -115,9 +115,9 @@ pub(super) struct Flink {
     #[serde(default, deserialize_with = "present")]
     pub client_cert: Option<ClientCert>,
 
-    /// How long one request may take, from `1s` to `30s`. Default: `10s`.
+    /// How long one request may take, from `1s` to `30s`. Default: `30s`.
     #[serde(default, deserialize_with = "present")]
-    #[schemars(extend("default" = "10s"))]
+    #[schemars(extend("default" = "30s"))]
     pub timeout: Option<Text>,
 
     /// How many savepoints may be under way at once on this platform, from 1 to 1000; due slots

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::configuration::{self, Keys};
+use super::warm::{self, ClassData};
 use super::{Distribution, Release, ZooKeeper};
 use crate::port::Port;
 use crate::process::Bound;
@@ -19,8 +20,28 @@ use crate::{http, java, say};
 /// Two JVMs on two busy cores; alone they take about five seconds.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
 
-const JOB_MANAGER: &str = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint";
-const TASK_MANAGER: &str = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner";
+/// A JVM's exit in good order, with writing its class data.
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// A kind of process that a cluster has.
+struct Role {
+    /// The first part of its logs' names.
+    name: &'static str,
+    class: &'static str,
+    memory: &'static [&'static str],
+}
+
+const JOB_MANAGER: Role = Role {
+    name: "jobmanager",
+    class: "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
+    memory: &configuration::JOB_MANAGER_MEMORY,
+};
+
+const TASK_MANAGER: Role = Role {
+    name: "taskmanager",
+    class: "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
+    memory: &configuration::TASK_MANAGER_MEMORY,
+};
 
 /// What a cluster is to be like; made by [`Cluster::builder`].
 #[derive(Debug, Clone)]
@@ -30,6 +51,7 @@ pub struct Builder<'z> {
     task_managers: usize,
     slots: usize,
     keys: Keys,
+    class_data: Option<ClassData>,
 }
 
 impl<'z> Builder<'z> {
@@ -64,10 +86,31 @@ impl<'z> Builder<'z> {
         )
     }
 
+    /// State goes to files of its own however small it is. Flink's default keeps what is below 20 KB in
+    /// `_metadata`, so that a small job's savepoint may have no other file.
+    #[must_use]
+    pub fn state_in_files(self) -> Self {
+        let key = configuration::inline_threshold_key(self.release);
+        self.config(key, "0 kb")
+    }
+
+    /// The cluster knows no savepoint directory of its own: a request must name one.
+    #[must_use]
+    pub fn without_savepoint_directory(self) -> Self {
+        let key = configuration::savepoint_directory_key(self.release);
+        self.config(key, "")
+    }
+
     /// One more configuration key, or another value for one of ours; an empty value removes the key.
     #[must_use]
     pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.keys.insert(key.into(), value.into());
+        self
+    }
+
+    /// What its JVMs do about class data, where they are not to use the cached archive.
+    pub(super) fn class_data(mut self, class_data: ClassData) -> Self {
+        self.class_data = Some(class_data);
         self
     }
 
@@ -78,7 +121,10 @@ impl<'z> Builder<'z> {
     /// message holds the end of the log.
     pub fn start(self) -> Result<Cluster> {
         let distribution = self.release.ensure()?;
-        java::bin()?;
+        let class_data = match self.class_data {
+            Some(told) => Some(told),
+            None => warm::class_data(self.release)?,
+        };
         let started = Instant::now();
         say::step(format!("starting Flink {}", self.release.version()));
         let scratch = tempfile::Builder::new()
@@ -112,6 +158,7 @@ impl<'z> Builder<'z> {
         let cluster = Cluster {
             url: format!("http://127.0.0.1:{}", rest_port.number()),
             distribution,
+            class_data,
             slots: self.slots,
             running: Mutex::new(Running {
                 job_manager: None,
@@ -143,6 +190,7 @@ impl<'z> Builder<'z> {
 pub struct Cluster {
     pub(super) url: String,
     pub(super) distribution: Distribution,
+    class_data: Option<ClassData>,
     slots: usize,
     // Before `scratch`: processes end first, then their files go.
     running: Mutex<Running>,
@@ -190,6 +238,7 @@ impl Cluster {
             task_managers: 1,
             slots: 4,
             keys: Keys::new(),
+            class_data: None,
         }
     }
 
@@ -235,9 +284,22 @@ impl Cluster {
         let mut running = self.running();
         ensure!(running.job_manager.is_none(), "the JobManager runs already");
         running.incarnations += 1;
-        let name = format!("jobmanager-{}", running.incarnations);
-        let memory = &configuration::JOB_MANAGER_MEMORY;
-        running.job_manager = Some(self.spawn(&name, JOB_MANAGER, memory, &[])?);
+        let name = format!("{}-{}", JOB_MANAGER.name, running.incarnations);
+        running.job_manager = Some(self.spawn(&JOB_MANAGER, &name, &[])?);
+        Ok(())
+    }
+
+    /// Ends all its processes in good order (SIGTERM), the JobManager last.
+    pub(super) fn terminate(&self) -> Result<()> {
+        let mut running = self.running();
+        let task_managers: Vec<_> = running.task_managers.iter_mut().map(Option::take).collect();
+        for child in task_managers
+            .into_iter()
+            .chain([running.job_manager.take()])
+            .flatten()
+        {
+            child.terminate(STOP_TIMEOUT)?;
+        }
         Ok(())
     }
 
@@ -263,10 +325,9 @@ impl Cluster {
             "TaskManager {index} runs already"
         );
         running.incarnations += 1;
-        let name = format!("taskmanager-{index}-{}", running.incarnations);
+        let name = format!("{}-{index}-{}", TASK_MANAGER.name, running.incarnations);
         let id = format!("-Dtaskmanager.resource-id={name}");
-        let memory = &configuration::TASK_MANAGER_MEMORY;
-        running.task_managers[index] = Some(self.spawn(&name, TASK_MANAGER, memory, &[id])?);
+        running.task_managers[index] = Some(self.spawn(&TASK_MANAGER, &name, &[id])?);
         Ok(())
     }
 
@@ -346,16 +407,18 @@ impl Cluster {
         lock(&self.running)
     }
 
-    fn spawn(&self, name: &str, class: &str, memory: &[&str], more: &[String]) -> Result<Bound> {
+    fn spawn(&self, role: &Role, name: &str, more: &[String]) -> Result<Bound> {
         let folder = self.scratch.path();
         let log = folder.join("log").join(format!("{name}.log"));
         let out = File::create(log.with_extension("out"))?;
         let mut command = java::command()?;
-        command.args(memory).args(logging(folder, &log));
+        command.args(role.memory);
+        command.args(self.class_data.iter().map(|it| it.flag(role.name)));
+        command.args(logging(folder, &log));
         command
             .arg("-cp")
             .arg(self.distribution.class_path())
-            .arg(class);
+            .arg(role.class);
         command
             .arg("--configDir")
             .arg(folder.join("conf"))
@@ -419,7 +482,10 @@ fn trigger(line: &str) -> Option<SavepointTrigger> {
 }
 
 /// All directories `savepoint-…` beneath `root`, sorted.
-fn savepoint_directories(root: &Path) -> Result<Vec<SavepointDirectory>> {
+///
+/// # Errors
+/// A directory cannot be read.
+pub fn savepoint_directories(root: &Path) -> Result<Vec<SavepointDirectory>> {
     let mut found = Vec::new();
     let mut left = vec![root.to_owned()];
     while let Some(folder) = left.pop() {

@@ -19,22 +19,10 @@ pub(super) type Keys = BTreeMap<String, String>;
 /// alarm would restart jobs under the test.
 pub(super) fn common(release: Release, scratch: &Path, rest_port: u16, rpc_port: u16) -> Keys {
     let at = |name: &str| format!("file://{}", scratch.join(name).display());
-    let (backend, savepoints, checkpoints) = match release {
-        Release::V1_15 => (
-            "state.backend",
-            "state.savepoints.dir",
-            "state.checkpoints.dir",
-        ),
-        Release::V1_17 | Release::V1_20 => (
-            "state.backend.type",
-            "state.savepoints.dir",
-            "state.checkpoints.dir",
-        ),
-        Release::V2_3 => (
-            "state.backend.type",
-            "execution.checkpointing.savepoint-dir",
-            "execution.checkpointing.dir",
-        ),
+    let (backend, checkpoints) = match release {
+        Release::V1_15 => ("state.backend", "state.checkpoints.dir"),
+        Release::V1_17 | Release::V1_20 => ("state.backend.type", "state.checkpoints.dir"),
+        Release::V2_3 => ("state.backend.type", "execution.checkpointing.dir"),
     };
     [
         ("jobmanager.rpc.address", "127.0.0.1".into()),
@@ -53,7 +41,7 @@ pub(super) fn common(release: Release, scratch: &Path, rest_port: u16, rpc_port:
             scratch.join("upload").display().to_string(),
         ),
         (backend, "hashmap".into()),
-        (savepoints, at("savepoints")),
+        (savepoint_directory_key(release), at("savepoints")),
         (checkpoints, at("checkpoints")),
         ("heartbeat.interval", "1000".into()),
         ("heartbeat.timeout", "20000".into()),
@@ -80,6 +68,22 @@ pub(super) fn common(release: Release, scratch: &Path, rest_port: u16, rpc_port:
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value))
     .collect()
+}
+
+/// The key of the default savepoint directory: renamed in 2.0.
+pub(super) fn savepoint_directory_key(release: Release) -> &'static str {
+    match release {
+        Release::V1_15 | Release::V1_17 | Release::V1_20 => "state.savepoints.dir",
+        Release::V2_3 => "execution.checkpointing.savepoint-dir",
+    }
+}
+
+/// The key of the size below which state is kept in `_metadata`: renamed in 1.20, gone by its old name in 2.0.
+pub(super) fn inline_threshold_key(release: Release) -> &'static str {
+    match release {
+        Release::V1_15 | Release::V1_17 => "state.storage.fs.memory-threshold",
+        Release::V1_20 | Release::V2_3 => "execution.checkpointing.data-inline-threshold",
+    }
 }
 
 /// The JVM flags of a JobManager: its web parts and jobs' `main` methods need little.

@@ -22,9 +22,10 @@ const KEPT: [&str; 3] = ["flink-dist-", "log4j-", "flink-shaded-zookeeper-"];
 pub enum Release {
     /// 1.15.4: the first minor release with `triggerId` and native savepoints; `_metadata` version 3.
     V1_15,
-    /// 1.17.2: the last release with unknown-field refusal and `_metadata` version 4 that still has both.
+    /// 1.17.2: the first minor release that names a savepoint's format in its history, and one that still
+    /// refuses unknown request fields; `_metadata` version 4.
     V1_17,
-    /// 1.20.5: the last 1.x.
+    /// 1.20.5: the last 1.x; ignores unknown request fields; `_metadata` version 4.
     V1_20,
     /// 2.3.0: the newest; `_metadata` version 6.
     V2_3,

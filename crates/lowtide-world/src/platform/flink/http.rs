@@ -18,9 +18,14 @@ use super::settings::{Auth, Settings, SettingsError};
 use super::{failure, tls, wire};
 use crate::text::one_line;
 
-/// How long to wait for a connection. Well below what is left of an owner's claim when a call is
-/// granted: a request that starts in time must not arrive when somebody else owns the run.
+/// How long to wait for a connection. Together with `DELIVERY_TIMEOUT` no more than what must be
+/// left of an owner's claim when a call is granted (10 s): a request must not arrive when somebody
+/// else owns the run.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the kernel goes on sending what is not acknowledged (`TCP_USER_TIMEOUT`); by default
+/// it would for a quarter of an hour, even after the connection was given up here.
+#[cfg(target_os = "linux")]
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A cluster's address, with a client that keeps connections to it.
 #[derive(Debug)]
@@ -52,7 +57,10 @@ impl From<Trouble> for Fault {
 impl Endpoint {
     pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let (url, auth) = settings.address()?;
-        let client = reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        #[cfg(target_os = "linux")]
+        let builder = builder.tcp_user_timeout(DELIVERY_TIMEOUT);
+        let client = builder
             .tls_backend_preconfigured(tls::config(settings)?)
             .http1_only()
             .retry(retry::never())
@@ -317,9 +325,8 @@ impl Answer {
                 FaultKind::Permanent,
                 Some("the proxy in `HTTP_PROXY` or `HTTPS_PROXY` wants a login"),
             ),
-            // The last: what a gateway says while what is behind it starts.
-            408 | 425 | 429 | 500..=599 => (FaultKind::Transient, None),
-            200..=299 => (FaultKind::Transient, None),
+            // 5xx is also what a gateway says while what is behind it starts.
+            200..=299 | 408 | 425 | 429 | 500..=599 => (FaultKind::Transient, None),
             _ => (FaultKind::Permanent, None),
         }
     }

@@ -9,6 +9,7 @@
 mod duration;
 mod failure;
 mod http;
+mod metrics;
 mod settings;
 mod tls;
 mod vitals;
@@ -20,10 +21,11 @@ use lowtide_core::fault::{Fault, FaultKind};
 use lowtide_core::gate::Vitals;
 use lowtide_core::name::{JobId, Location};
 use lowtide_core::resolve::{JobSeen, JobState};
-use lowtide_core::run::{Attempt, Cause, CauseKind, Operation, REPEAT_MARGIN, Reply};
+use lowtide_core::run::{Attempt, Cause, CauseKind, Operation, Reply};
 use tokio::sync::Mutex;
 
 use http::{Answer, Endpoint, Trouble};
+use metrics::Freshness;
 pub use settings::{Auth, Settings, SettingsError, TIMEOUT};
 use wire::Cluster;
 
@@ -35,9 +37,13 @@ const JOB_BYTES_MAX: usize = 16 << 20;
 const OPERATION_BYTES_MAX: usize = 4 << 20;
 /// Most bytes of everything else.
 const SMALL_BYTES_MAX: usize = 2 << 20;
+/// Longest wait for the answer to a request for a savepoint. It must stay below
+/// [`REPEAT_MARGIN`](lowtide_core::run::REPEAT_MARGIN), within which a repeated request has to
+/// arrive, and leave some of it for the commit between the decision to repeat and the request.
+const POST_TIMEOUT_MAX: Duration = Duration::from_secs(20);
 /// How long `/jobmanager/config` is taken to be as it was read: it changes only with a new
 /// process, and the gate asks once a second.
-const CLUSTER_FRESH: Duration = Duration::from_secs(60);
+const CLUSTER_FRESH: Duration = Duration::from_mins(1);
 /// Most source vertices whose back-pressure is asked for, one request each.
 const SOURCES_MAX: usize = 8;
 
@@ -47,18 +53,17 @@ pub struct Client {
     endpoint: Endpoint,
     post_timeout: Duration,
     cluster: Mutex<Option<(Instant, Cluster)>>,
+    metrics: Freshness,
 }
 
 impl Client {
     /// Prepares a client; reads certificates and keys, sends nothing.
     pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        // A request may be repeated until REPEAT_MARGIN before the cluster forgets it, so none
-        // may be on its way for longer than that.
-        let margin = Duration::try_from(REPEAT_MARGIN).unwrap_or(TIMEOUT);
         Ok(Self {
             endpoint: Endpoint::new(settings)?,
-            post_timeout: settings.timeout.min(margin),
+            post_timeout: settings.timeout.min(POST_TIMEOUT_MAX),
             cluster: Mutex::new(None),
+            metrics: Freshness::default(),
         })
     }
 
@@ -100,7 +105,7 @@ impl Client {
         let body = wire::Trigger {
             target_directory: attempt.target.as_str(),
             format_type: attempt.format.as_flink(),
-            trigger_id: &trigger_id,
+            id: &trigger_id,
         };
         let answer = self
             .endpoint
@@ -158,10 +163,10 @@ impl Client {
         let sources: Vec<&str> = details.sources().collect();
         let asked = sources.iter().take(SOURCES_MAX).map(|vertex| async move {
             let path = format!("/jobs/{job}/vertices/{vertex}/backpressure");
-            self.get::<wire::BackPressure>(&path, SMALL_BYTES_MAX)
-                .await
-                .ok()?
-                .is_high(details.now)
+            let answer: wire::BackPressure = self.get(&path, SMALL_BYTES_MAX).await.ok()?;
+            let fetched_ms = answer.fetched_ms()?;
+            let believed = self.metrics.believes(fetched_ms, details.now);
+            answer.is_high().filter(|_| believed)
         });
         let levels = futures_util::future::join_all(asked).await;
         if levels.contains(&Some(true)) {
@@ -175,6 +180,13 @@ impl Client {
 }
 
 fn job_seen(job: wire::OverviewJob) -> Result<JobSeen, Fault> {
+    // Ids become parts of paths.
+    if !wire::is_id(&job.jid) {
+        return Err(
+            Fault::permanent("the platform lists a job whose id is none of Flink's")
+                .hint("does `url:` lead to Flink's REST API?"),
+        );
+    }
     Ok(JobSeen {
         id: JobId::new(job.jid),
         name: job.name,
@@ -239,7 +251,7 @@ fn reply(answer: &Answer, trigger_id: &str) -> Reply {
 }
 
 fn operation(answer: wire::Operation) -> Result<Operation, Fault> {
-    let result = answer.operation.unwrap_or_default();
+    let result = answer.result.unwrap_or_default();
     match (answer.status.id.as_str(), result) {
         ("IN_PROGRESS", _) => Ok(Operation::InProgress),
         (
@@ -263,5 +275,39 @@ fn operation(answer: wire::Operation) -> Result<Operation, Fault> {
             "the platform says `{}` of the savepoint, which this release does not know",
             crate::text::one_line(other)
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeated_request_arrives_within_its_margin() {
+        let margin = Duration::try_from(lowtide_core::run::REPEAT_MARGIN);
+        assert!(margin.is_ok_and(|margin| POST_TIMEOUT_MAX + Duration::from_secs(10) <= margin));
+    }
+
+    #[test]
+    fn every_word_of_flink_s_job_status_is_known() {
+        // `org.apache.flink.api.common.JobStatus`, the same from 1.15 to 2.3.
+        let words = [
+            "INITIALIZING",
+            "CREATED",
+            "RUNNING",
+            "FAILING",
+            "FAILED",
+            "CANCELLING",
+            "CANCELED",
+            "FINISHED",
+            "RESTARTING",
+            "SUSPENDED",
+            "RECONCILING",
+        ];
+        for word in words {
+            assert_ne!(state(word), JobState::Other, "{word}");
+        }
+        assert_eq!(state("running"), JobState::Other);
+        assert!(state("CANCELED").is_ended() && !state("CANCELLING").is_ended());
     }
 }

@@ -146,7 +146,7 @@ mod tests {
         down["timestamps"] = json!({ "RUNNING": 2_000, "RESTARTING": 5_000 });
         for (job, at) in [(back, 7_000), (down, 5_000)] {
             let vitals = vitals(&read(job, Value::Null, Value::Null)).unwrap();
-            assert_eq!(vitals.restarted_at.map(|at| at.as_millisecond()), Some(at));
+            assert_eq!(vitals.restarted_at, Some(wire::timestamp(at).unwrap()));
         }
     }
 

@@ -9,11 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use super::duration;
 
-/// How old the metrics behind a back-pressure level may be, in milliseconds. The `JobManager`
-/// fetches them every 10 s (`metrics.fetcher.update-interval`), and only while somebody asks: the
-/// first question after a pause is answered from what was there before the pause.
-const METRICS_FRESH_MS: i64 = 20_000;
-
 #[derive(Deserialize)]
 pub(super) struct Overview {
     pub(super) jobs: Vec<OverviewJob>,
@@ -71,7 +66,7 @@ impl Job {
     pub(super) fn sources(&self) -> impl Iterator<Item = &str> {
         let nodes = self.plan.iter().flat_map(|plan| &plan.nodes);
         nodes
-            .filter(|node| node.inputs.is_empty())
+            .filter(|node| node.inputs.is_empty() && is_id(&node.id))
             .map(|node| node.id.as_str())
     }
 }
@@ -109,20 +104,23 @@ pub(super) struct CheckpointConfig {
 #[serde(rename_all = "kebab-case")]
 pub(super) struct BackPressure {
     status: Option<String>,
-    #[serde(rename = "backpressureLevel", alias = "backpressure-level")]
+    /// The same stands beside it under an older name, `backpressure-level`.
+    #[serde(rename = "backpressureLevel")]
     level: Option<String>,
     end_timestamp: Option<i64>,
 }
 
 impl BackPressure {
-    /// Whether more than half of the time is back-pressure (Flink's word for that is `high`);
-    /// `None` if what Flink has is too old to tell.
-    pub(super) fn is_high(&self, now_ms: i64) -> Option<bool> {
-        if self.status.as_deref() != Some("ok") {
-            return None;
-        }
-        let age_ms = now_ms.saturating_sub(self.end_timestamp?);
-        (age_ms <= METRICS_FRESH_MS).then(|| self.level.as_deref() == Some("high"))
+    /// When the `JobManager` began to fetch the metrics behind the level, in milliseconds of its
+    /// clock.
+    pub(super) fn fetched_ms(&self) -> Option<i64> {
+        self.end_timestamp
+            .filter(|_| self.status.as_deref() == Some("ok"))
+    }
+
+    /// Whether more than half of the time is back-pressure: Flink's word for that is `high`.
+    pub(super) fn is_high(&self) -> Option<bool> {
+        self.level.as_deref().map(|level| level == "high")
     }
 }
 
@@ -177,7 +175,7 @@ pub(super) struct Trigger<'a> {
     #[serde(rename = "formatType")]
     pub(super) format_type: &'a str,
     #[serde(rename = "triggerId")]
-    pub(super) trigger_id: &'a str,
+    pub(super) id: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -190,8 +188,8 @@ pub(super) struct Triggered {
 #[derive(Deserialize)]
 pub(super) struct Operation {
     pub(super) status: OperationStatus,
-    #[serde(default)]
-    pub(super) operation: Option<OperationResult>,
+    #[serde(default, rename = "operation")]
+    pub(super) result: Option<OperationResult>,
 }
 
 #[derive(Deserialize)]
@@ -218,6 +216,12 @@ pub(super) struct FailureCause {
 #[derive(Deserialize)]
 pub(super) struct Errors {
     pub(super) errors: Vec<String>,
+}
+
+/// Whether a text can be the id of a job or a vertex: 32 hexadecimal digits
+/// (`AbstractID`).
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// A time that Flink gives in milliseconds.
@@ -268,19 +272,5 @@ mod tests {
         ]);
         assert_eq!(file.default_scheme, None);
         assert_eq!(file.savepoint_directory, Some(Location::new("/s")));
-    }
-
-    #[test]
-    fn old_metrics_tell_nothing_of_back_pressure() {
-        let seen = |level: &str, end: i64| {
-            serde_json::from_value::<BackPressure>(serde_json::json!({
-                "status": "ok", "backpressureLevel": level, "end-timestamp": end, "subtasks": [],
-            }))
-            .expect("as Flink writes it")
-            .is_high(100_000)
-        };
-        assert_eq!(seen("high", 95_000), Some(true));
-        assert_eq!(seen("low", 95_000), Some(false));
-        assert_eq!(seen("high", 79_000), None);
     }
 }

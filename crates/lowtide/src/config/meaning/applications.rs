@@ -271,8 +271,9 @@ fn platform_list(platforms: &Platforms) -> String {
         .keys()
         .map(|name| format!("`{name}`"))
         .collect();
-    match names.is_empty() {
-        true => "there are no platforms".to_owned(),
-        false => format!("the platforms are {}", names.join(", ")),
+    if names.is_empty() {
+        "there are no platforms".to_owned()
+    } else {
+        format!("the platforms are {}", names.join(", "))
     }
 }

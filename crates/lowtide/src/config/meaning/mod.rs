@@ -129,17 +129,14 @@ impl Reader<'_> {
         if let Some(catalog) = &file.catalog {
             return self.path(&catalog.sqlite);
         }
-        let default = default_catalog(std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME"));
-        if default.is_none() {
-            self.refuse(
-                Problem::new(
-                    0..0,
-                    "there is no place for the catalog: neither XDG_STATE_HOME nor HOME is set",
-                )
-                .hint("write `catalog: { sqlite: PATH }`"),
-            );
+        let (state, home) = (std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME"));
+        match default_catalog(state, home) {
+            Ok(path) => Some(path),
+            Err(problem) => {
+                self.refuse(problem);
+                None
+            }
         }
-        default
     }
 
     /// `${…}` is for secrets alone: anywhere else a value of the environment would decide what
@@ -163,12 +160,21 @@ impl Reader<'_> {
 
 /// The user's state directory (XDG Base Directory Specification 0.8: relative paths and empty
 /// values are ignored).
-fn default_catalog(xdg_state_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+fn default_catalog(
+    xdg_state_home: Option<OsString>,
+    home: Option<OsString>,
+) -> Result<PathBuf, Problem> {
     let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
-    let state = xdg_state_home
-        .and_then(absolute)
-        .or_else(|| Some(home.and_then(absolute)?.join(".local/state")))?;
-    Some(state.join("lowtide/catalog.db"))
+    let in_home = || Some(home.and_then(absolute)?.join(".local/state"));
+    let state = xdg_state_home.and_then(absolute).or_else(in_home);
+    match state {
+        Some(state) => Ok(state.join("lowtide/catalog.db")),
+        None => Err(Problem::new(
+            0..0,
+            "there is no place for the catalog: neither XDG_STATE_HOME nor HOME is set",
+        )
+        .hint("write `catalog: { sqlite: PATH }`")),
+    }
 }
 
 #[cfg(test)]
@@ -180,17 +186,22 @@ mod tests {
         let at = |xdg: Option<&str>, home: Option<&str>| {
             default_catalog(xdg.map(Into::into), home.map(Into::into))
                 .map(|path| path.to_string_lossy().into_owned())
+                .map_err(|problem| problem.message)
         };
         assert_eq!(
             at(Some("/x"), Some("/h")).as_deref(),
-            Some("/x/lowtide/catalog.db")
+            Ok("/x/lowtide/catalog.db")
         );
         for ignored in [None, Some(""), Some("x")] {
             assert_eq!(
                 at(ignored, Some("/h")).as_deref(),
-                Some("/h/.local/state/lowtide/catalog.db")
+                Ok("/h/.local/state/lowtide/catalog.db")
             );
         }
-        assert_eq!(at(None, None), None);
+        let nowhere = at(None, None).expect_err("nowhere to put it");
+        assert_eq!(
+            nowhere,
+            "there is no place for the catalog: neither XDG_STATE_HOME nor HOME is set"
+        );
     }
 }

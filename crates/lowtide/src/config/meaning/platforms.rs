@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -10,7 +10,9 @@ use lowtide_core::name::{Location, PlatformName};
 use lowtide_core::policy::CONCURRENCY;
 use lowtide_core::run::REPEAT_MARGIN;
 use lowtide_core::schedule::format_duration;
-use secrecy::SecretString;
+use lowtide_world::flink::{self, Auth, Settings};
+use lowtide_world::platform::PlatformSettings;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::super::at::At;
@@ -18,7 +20,6 @@ use super::super::entries::Entries;
 use super::super::problem::Problem;
 use super::super::raw::{self, File, SecretText, Text};
 use super::super::secret::{NotAReference, reference};
-use super::super::{Auth, ClientCert, FlinkSettings, Platform};
 use super::Reader;
 
 /// The shortest timeout of a request: a garbage collection of a busy `JobManager` takes longer
@@ -27,9 +28,6 @@ const TIMEOUT_MIN: SignedDuration = SignedDuration::from_secs(1);
 /// The longest timeout of a request. A trigger request may still arrive while it has not timed
 /// out, and the core leaves exactly this much of the cluster's memory of trigger ids unused.
 const TIMEOUT_MAX: SignedDuration = REPEAT_MARGIN;
-/// The timeout when none is given: a claim on a run has at least this long left when a call is
-/// made.
-const TIMEOUT: SignedDuration = SignedDuration::from_secs(10);
 /// The most savepoints under way at once: beyond any cluster that there is.
 const CONCURRENCY_MAX: u32 = 1_000;
 /// The most `paths` of a platform: each location is compared with all of them.
@@ -38,7 +36,7 @@ const PATHS_MAX: usize = 64;
 /// The platforms of a file.
 pub(super) struct Platforms {
     /// What the program needs of them.
-    pub settings: BTreeMap<PlatformName, Platform>,
+    pub settings: BTreeMap<PlatformName, PlatformSettings>,
     /// How many savepoints may be under way on each; also on those with a mistake, so that the
     /// applications on them are not told of a missing platform.
     pub concurrency: BTreeMap<PlatformName, u32>,
@@ -61,7 +59,9 @@ impl Reader<'_> {
             let concurrency = self.concurrency(platform.flink.concurrency.as_ref());
             platforms.concurrency.insert(name.clone(), concurrency);
             if let Some(flink) = self.flink(&platform.flink) {
-                platforms.settings.insert(name, Platform::Flink(flink));
+                platforms
+                    .settings
+                    .insert(name, PlatformSettings::Flink(flink));
             }
         }
         platforms
@@ -88,27 +88,26 @@ impl Reader<'_> {
         }
     }
 
-    fn flink(&mut self, flink: &raw::Flink) -> Option<FlinkSettings> {
+    fn flink(&mut self, flink: &raw::Flink) -> Option<Settings> {
+        let problems = self.problems.len();
         let url = self.url(&flink.url);
-        let auth = flink.auth.as_ref().map(|auth| self.auth(auth));
-        let ca = flink.ca.as_ref().map(|ca| self.path(ca));
-        let client_cert = flink.client_cert.as_ref().map(|pair| {
-            let (cert, key) = (self.path(&pair.cert), self.path(&pair.key));
-            Some(ClientCert {
-                cert: cert?,
-                key: key?,
-            })
-        });
         if let Some(url) = &url {
             self.refuse_tls_without_https(url, flink);
         }
+        let auth = flink.auth.as_ref().and_then(|auth| self.auth(auth));
+        let ca = flink.ca.as_ref().and_then(|ca| self.path(ca));
+        let client_cert = flink
+            .client_cert
+            .as_ref()
+            .and_then(|pair| self.path(&pair.cert).zip(self.path(&pair.key)));
         let timeout = self.timeout(flink.timeout.as_ref());
         let paths = self.paths(flink.paths.as_ref());
-        Some(FlinkSettings {
+        // What is absent because it is wrong must not pass for absent.
+        (self.problems.len() == problems).then_some(Settings {
             url: url?,
-            auth: whole(auth)?,
-            ca: whole(ca)?,
-            client_cert: whole(client_cert)?,
+            auth,
+            ca,
+            client_cert,
             timeout: timeout?,
             paths,
         })
@@ -171,7 +170,7 @@ impl Reader<'_> {
                     password: password?,
                 })
             }
-            (None, Some(bearer)) => self.secret(bearer, "bearer").map(Auth::Bearer),
+            (None, Some(bearer)) => self.bearer(bearer),
             (both, _) => {
                 let message = match both {
                     Some(_) => "`basic` and `bearer` exclude each other",
@@ -184,6 +183,23 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn bearer(&mut self, reference: &SecretText) -> Option<Auth> {
+        let token = self.secret(reference, "bearer")?;
+        // What a header can carry (RFC 6750, 2.1).
+        let graphic = token.expose_secret().bytes().all(|b| b.is_ascii_graphic());
+        if !graphic {
+            self.refuse(
+                Problem::new(
+                    reference.0.span.clone(),
+                    "the token behind this has blanks or other characters that no header can carry",
+                )
+                .hint("look at the file or variable that it comes from"),
+            );
+            return None;
+        }
+        Some(Auth::Bearer(token))
     }
 
     fn user(&mut self, user: &Text) -> Option<String> {
@@ -230,26 +246,26 @@ impl Reader<'_> {
     }
 
     fn timeout(&mut self, text: Option<&Text>) -> Option<Duration> {
-        let timeout = match text {
-            None => TIMEOUT,
-            Some(text) => {
-                let timeout = self.duration(text)?;
-                if timeout < TIMEOUT_MIN || timeout > TIMEOUT_MAX {
-                    let (min, max) = (format_duration(TIMEOUT_MIN), format_duration(TIMEOUT_MAX));
-                    self.refuse(Problem::new(
-                        text.span.clone(),
-                        format!("`timeout` is {}; it goes from {min} to {max}", text.value),
-                    ).hint("a request that is out longer could arrive when nobody can tell any more what came of it; a savepoint itself may take as long as it needs"));
-                    return None;
-                }
-                timeout
-            }
+        let Some(text) = text else {
+            return Some(flink::TIMEOUT);
         };
+        let timeout = self.duration(text)?;
+        if timeout < TIMEOUT_MIN || timeout > TIMEOUT_MAX {
+            let (min, max) = (format_duration(TIMEOUT_MIN), format_duration(TIMEOUT_MAX));
+            self.refuse(
+                Problem::new(
+                    text.span.clone(),
+                    format!("`timeout` is {}; it goes from {min} to {max}", text.value),
+                )
+                .hint("it is for one request; a savepoint itself may take as long as it needs"),
+            );
+            return None;
+        }
         Some(timeout.unsigned_abs())
     }
 
-    fn paths(&mut self, written: Option<&Entries<Text>>) -> Vec<(Location, PathBuf)> {
-        let mut paths: Vec<(Location, PathBuf)> = Vec::new();
+    fn paths(&mut self, written: Option<&Entries<Text>>) -> Vec<(String, String)> {
+        let mut paths: Vec<(String, String)> = Vec::new();
         let mut places: BTreeMap<Location, Range<usize>> = BTreeMap::new();
         let entries = written.map_or(&[][..], |entries| &entries.0);
         if let Some((key, _)) = entries.get(PATHS_MAX) {
@@ -276,19 +292,9 @@ impl Reader<'_> {
                     ),
                 );
             }
-            paths.push((location, PathBuf::from(&to.value)));
+            paths.push((location.to_string(), to.value.clone()));
         }
-        paths.sort_by_key(|(location, _)| std::cmp::Reverse(location.as_str().len()));
         paths
-    }
-}
-
-/// Turns "absent, or read, or wrong" into "read or absent", or nothing if wrong.
-fn whole<T>(value: Option<Option<T>>) -> Option<Option<T>> {
-    match value {
-        Some(None) => None,
-        Some(some) => Some(some),
-        None => Some(None),
     }
 }
 

@@ -3,6 +3,9 @@
 //! Static dispatch; methods return `impl Future + Send`, so that the program may walk runs on
 //! any thread.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
 use std::future::Future;
 
 use jiff::Timestamp;
@@ -121,14 +124,17 @@ pub struct Commit<'a> {
 /// The memory: rows under a version check.
 pub trait Catalog: Send + Sync {
     /// Inserts new runs and moves the application's memory forward, all in one transaction. A
-    /// run whose id is there already is left as it is. One answer for each run.
+    /// run whose id is there already is left as it is. One answer for each run. A memory that is
+    /// further already, or of which nothing is remembered yet, stays as it is.
     fn claim(
         &self,
         runs: &[Run],
         considered: Option<(&AppKey, Timestamp)>,
     ) -> impl Future<Output = Result<Vec<Claim>, CatalogError>> + Send;
 
-    /// Commits a step, if the row still has the version before it.
+    /// Commits a step, if the row still has the version before it: else
+    /// [`CatalogError::Stale`], whatever else is in its way. A savepoint whose location is known
+    /// already is recorded if it [replaces](Savepoint::replaces) what is there.
     fn commit(&self, commit: Commit<'_>) -> impl Future<Output = Result<(), CatalogError>> + Send;
 
     /// One run.
@@ -149,27 +155,30 @@ pub trait Catalog: Send + Sync {
         now: Timestamp,
     ) -> impl Future<Output = Result<Vec<Savepoint>, CatalogError>> + Send;
 
-    /// The savepoints that a run left.
+    /// The savepoints that a run left, oldest first.
     fn savepoints_of(
         &self,
         run: RunId,
     ) -> impl Future<Output = Result<Vec<Savepoint>, CatalogError>> + Send;
 
-    /// Replaces a savepoint's record, if it still is as `before` says.
+    /// Replaces a savepoint's record, if it still is exactly as `before` says and the location
+    /// stays the same: else [`CatalogError::Stale`].
     fn amend(
         &self,
         before: &Savepoint,
         after: &Savepoint,
     ) -> impl Future<Output = Result<(), CatalogError>> + Send;
 
-    /// Medians over the application's latest good savepoints.
+    /// Medians over the application's latest good kept savepoints
+    /// ([`Context::of_measures`]).
     fn context(
         &self,
         application: &AppKey,
     ) -> impl Future<Output = Result<Context, CatalogError>> + Send;
 
-    /// What is remembered of the application's schedule. A text that is not the one remembered
-    /// is remembered from `now` on: no slot before that ever fires.
+    /// What is remembered of the application's schedule, with the pauses that end after what
+    /// was considered, or last. A text that is not the one remembered is remembered from `now`
+    /// on: no slot before that ever fires.
     fn schedule(
         &self,
         application: &AppKey,

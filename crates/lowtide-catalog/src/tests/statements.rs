@@ -1,0 +1,57 @@
+//! Every statement is one that SQLite understands, and uses an index where it must.
+
+use sqlx::{Executor as _, Row as _, SqlSafeStr as _};
+
+use super::open_in;
+use crate::sql;
+
+#[tokio::test]
+async fn every_statement_can_be_prepared() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    let mut connection = catalog.writer.acquire().await.unwrap();
+    for (name, statement) in sql::ALL {
+        let prepared = (&mut *connection).prepare(statement.into_sql_str()).await;
+        assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
+    }
+}
+
+#[tokio::test]
+async fn no_question_of_every_tick_reads_a_whole_table() {
+    // A catalog grows for years; what the engine asks again and again must not grow with it.
+    let asked_often = [
+        sql::UNDER_WAY,
+        sql::TRIGGERED,
+        sql::RUN,
+        sql::OPEN_RUNS,
+        sql::LOOKS_DUE,
+        sql::RUNS,
+        sql::RUNS_OF_APPLICATION,
+        sql::RUNS_BY_PREFIX,
+        sql::SAVEPOINT,
+        sql::READS_DUE,
+        sql::SAVEPOINTS_OF_RUN,
+        sql::SAVEPOINTS,
+        sql::SAVEPOINTS_OF_APPLICATION,
+        sql::LATEST_GOOD,
+        sql::MEASURES,
+        sql::SCHEDULE,
+        sql::PAUSES_OF_APPLICATION,
+        sql::LASTING_PAUSE,
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    for statement in asked_often {
+        let explain = sqlx::AssertSqlSafe(format!("explain query plan {statement}"));
+        let plan = sqlx::query(explain)
+            .fetch_all(&catalog.writer)
+            .await
+            .unwrap();
+        for row in plan {
+            let detail: String = row.get("detail");
+            let whole_table = detail.starts_with("SCAN") && !detail.contains("USING");
+            assert!(!whole_table, "{detail}: {statement}");
+            assert!(!detail.contains("TEMP B-TREE"), "{detail}: {statement}");
+        }
+    }
+}

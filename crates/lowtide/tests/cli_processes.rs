@@ -1,0 +1,199 @@
+//! Several processes, and signals. Nothing listens where the configuration points, so a run
+//! stays open until its deadline.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)]
+
+mod shared;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use shared::{Ended, Place, TWO};
+
+/// Longest wait for a line that must come.
+const LINE_WAIT: Duration = Duration::from_secs(60);
+
+/// A process whose stderr is read while it runs.
+struct Running {
+    child: Option<Child>,
+    lines: Receiver<String>,
+    seen: String,
+}
+
+impl Running {
+    fn start(place: &Place, args: &[&str]) -> Self {
+        let mut child = place
+            .command(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (tell, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            child: Some(child),
+            lines,
+            seen: String::new(),
+        }
+    }
+
+    /// Waits until a line with this text was written.
+    fn wait_for(&mut self, text: &str) {
+        loop {
+            match self.lines.recv_timeout(LINE_WAIT) {
+                Ok(line) => {
+                    self.seen += &format!("{line}\n");
+                    if line.contains(text) {
+                        return;
+                    }
+                }
+                Err(_) => panic!("no line with `{text}` in\n{}", self.seen),
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    fn end(mut self) -> Ended {
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        let mut ended = Ended::from(output);
+        self.seen.extend(self.lines.iter().map(|line| line + "\n"));
+        ended.stderr = std::mem::take(&mut self.seen);
+        ended
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn running(place: &Place) -> Vec<serde_json::Value> {
+    let list = place.run(&["list", "--output", "json"]).json();
+    list["running"].as_array().unwrap().clone()
+}
+
+#[test]
+fn ctrl_c_stops_the_waiting_and_says_how_to_go_on() {
+    let place = Place::new(TWO);
+    let mut take = Running::start(&place, &["take", "orders"]);
+    take.wait_for("trying again soon");
+    take.signal("-INT");
+    let ended = take.end();
+    assert_eq!(ended.code, 130, "{}", ended.text());
+    let run = running(&place).remove(0);
+    let id = &run["id"].as_str().unwrap()[..8];
+    assert!(
+        ended.stderr.contains(&format!("lowtide show {id}")),
+        "{}",
+        ended.text()
+    );
+    // Given back, and not left to lapse.
+    let page = place.run(&["show", id]).stdout;
+    assert!(!page.contains("walked by"), "{page}");
+}
+
+#[test]
+fn serve_takes_over_and_gives_back() {
+    let place = Place::new(TWO);
+    assert_eq!(place.run(&["take", "orders", "--wait", "200ms"]).code, 3);
+    let mut serve = Running::start(&place, &["serve"]);
+    serve.wait_for("taken over");
+    let page = place.run(&["show", "orders"]).stdout;
+    assert!(page.contains("walked by"), "{page}");
+    serve.signal("-TERM");
+    let ended = serve.end();
+    assert_eq!(ended.code, 0, "{}", ended.text());
+    assert_eq!(ended.stdout, "");
+    let page = place.run(&["show", "orders"]).stdout;
+    assert!(!page.contains("walked by"), "{page}");
+    assert_eq!(running(&place).len(), 1);
+}
+
+#[test]
+fn serve_claims_its_slots_and_logs_json() {
+    let place = Place::new(&TWO.replace("schedule: \"0 1 * * *\"", "schedule: { every: 10s }"));
+    let mut serve = Running::start(&place, &["serve", "--log-format", "json"]);
+    serve.wait_for("\"message\":\"claimed\"");
+    serve.wait_for("trying again soon");
+    serve.signal("-TERM");
+    let ended = serve.end();
+    assert_eq!(ended.code, 0, "{}", ended.text());
+    for line in ended.stderr.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(line["level"].is_string() && line["message"].is_string());
+    }
+    let slot = running(&place).remove(0);
+    assert_eq!(slot["origin"], "slot");
+}
+
+#[test]
+fn a_slot_that_another_process_walks_is_followed_to_its_end() {
+    let place =
+        Place::new(&TWO.replace("applications:", "defaults: { deadline: 3s }\napplications:"));
+    let slot = [
+        "run",
+        "orders",
+        "--slot",
+        "2026-11-22T01:00:00Z",
+        "-o",
+        "json",
+    ];
+    let mut first = Running::start(&place, &slot);
+    first.wait_for("trying again soon");
+    let second = Running::start(&place, &slot).end();
+    let first = first.end();
+    assert_eq!(
+        (first.code, second.code),
+        (1, 1),
+        "{}{}",
+        first.text(),
+        second.text()
+    );
+    assert_eq!(first.json(), second.json());
+}
+
+#[test]
+fn a_run_whose_process_was_killed_is_taken_over() {
+    let place =
+        Place::new(&TWO.replace("applications:", "defaults: { deadline: 3s }\napplications:"));
+    let slot = [
+        "run",
+        "orders",
+        "--slot",
+        "2026-11-22T01:00:00Z",
+        "-o",
+        "json",
+    ];
+    let mut first = Running::start(&place, &slot);
+    first.wait_for("trying again soon");
+    first.signal("-KILL");
+    first.end();
+    // The claim lapses within 30 s; then this process goes on from the row, whose deadline has
+    // passed by then.
+    let second = place.run(&slot);
+    assert_eq!(second.code, 1, "{}", second.text());
+    assert_eq!(second.json()["runs"][0]["cause"], "unreachable");
+}

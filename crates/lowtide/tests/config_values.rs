@@ -1,0 +1,223 @@
+//! What a file that is right comes to.
+#![allow(clippy::unwrap_used, clippy::unnecessary_wraps, missing_docs)]
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use lowtide::config::{self, Config, ConfigError, SecretError, SecretSource};
+use lowtide_core::engine::Application;
+use lowtide_core::name::PlatformName;
+use lowtide_core::savepoint::Format;
+use lowtide_world::flink::Auth;
+use lowtide_world::platform::PlatformSettings;
+use secrecy::{ExposeSecret, SecretString};
+
+fn secrets(source: &SecretSource) -> Result<SecretString, SecretError> {
+    match source {
+        SecretSource::Env(name) => Ok(SecretString::from(format!("from {name}"))),
+        SecretSource::File(path) => Ok(SecretString::from(format!("from-{}", path.display()))),
+    }
+}
+
+fn read(text: &str) -> Config {
+    config::parse("/etc/lowtide/lowtide.yaml", text, &secrets)
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn named<'a>(config: &'a Config, key: &str) -> &'a Application {
+    let mut applications = config.applications.iter();
+    applications.find(|a| a.key.to_string() == key).unwrap()
+}
+
+const FULL: &str = r#"
+timezone: Europe/Berlin
+platforms:
+  session:
+    flink:
+      url: "https://proxy/flink"
+      auth: { basic: { user: me, password: "${env:FLINK_PASSWORD}" } }
+      ca: ca.pem
+      client_cert: { cert: /etc/c.pem, key: /etc/c.key }
+      timeout: 5s
+      concurrency: 2
+      paths: { "file:/opt": /mnt/a, "/opt/flink/state": /mnt/b }
+  plain: { flink: { url: "http://jm:8081", auth: { bearer: '${file:token}' } } }
+defaults:
+  platform: session
+  schedule: "H 1 * * *"
+  deadline: 20m
+applications:
+  - orders
+  - { name: payments, platform: plain, every: 30m, format: native, target: "s3://state/pay",
+      job: "Payments v2", attempts: 1, patience: 1m, absent_for: 2m, catch_up: 0s,
+      timezone: UTC, never: ["Mon-Fri 08:00-18:00"] }
+  - name: "2024"
+catalog: { sqlite: state/catalog.db }
+"#;
+
+#[test]
+fn the_smallest_file_is_all_defaults() {
+    let config = read(
+        "platforms:\n  session: { flink: { url: \"http://jm:8081\" } }\nschedule: \"0 1 * * *\"\napplications: [orders, payments]\n",
+    );
+    assert_eq!(config.zone.iana_name(), Some("UTC"));
+    let policy = &named(&config, "session/orders").policy;
+    assert_eq!(policy.job, "orders");
+    assert_eq!(policy.schedule.as_ref().unwrap().text(), "0 1 * * *");
+    assert_eq!(policy.format, Format::Canonical);
+    assert_eq!(policy.target, None);
+    assert_eq!(policy.deadline, SignedDuration::from_hours(1));
+    assert_eq!(policy.attempts, 3);
+    assert_eq!(policy.patience, SignedDuration::from_mins(5));
+    assert_eq!(policy.absent_for, SignedDuration::from_mins(10));
+    assert_eq!(policy.catch_up, SignedDuration::from_hours(6));
+    assert_eq!(policy.concurrency, 16);
+    assert!(config.catalog.ends_with("lowtide/catalog.db"));
+}
+
+#[test]
+fn an_application_hides_the_defaults() {
+    let config = read(FULL);
+    let keys: Vec<String> = config
+        .applications
+        .iter()
+        .map(|a| a.key.to_string())
+        .collect();
+    assert_eq!(keys, ["session/orders", "plain/payments", "session/2024"]);
+    let orders = &named(&config, "session/orders").policy;
+    let schedule = orders.schedule.as_ref().unwrap();
+    assert_eq!(schedule.zone_name(), "Europe/Berlin");
+    assert_eq!(orders.deadline, SignedDuration::from_mins(20));
+    assert_eq!(orders.concurrency, 2);
+    let payments = &named(&config, "plain/payments").policy;
+    let schedule = payments.schedule.as_ref().unwrap();
+    assert_eq!(schedule.text(), "30m");
+    assert_eq!(schedule.zone_name(), "UTC");
+    assert_eq!(payments.job, "Payments v2");
+    assert_eq!(payments.format, Format::Native);
+    assert_eq!(payments.target.as_deref(), Some("s3://state/pay"));
+    assert_eq!(payments.attempts, 1);
+    assert_eq!(payments.patience, SignedDuration::from_mins(1));
+    assert_eq!(payments.absent_for, SignedDuration::from_mins(2));
+    assert_eq!(payments.catch_up, SignedDuration::ZERO);
+    let monday_noon = "2026-11-23T12:00:00Z".parse().unwrap();
+    assert!(payments.never.held_until(monday_noon).is_some());
+    assert!(orders.never.held_until(monday_noon).is_none());
+    assert_eq!(config.catalog, Path::new("/etc/lowtide/state/catalog.db"));
+}
+
+#[test]
+fn platforms_are_read_with_their_secrets() {
+    let config = read(FULL);
+    let platform = |name: &str| {
+        let PlatformSettings::Flink(flink) = &config.platforms[&PlatformName::new(name).unwrap()];
+        flink
+    };
+    let session = platform("session");
+    assert_eq!(session.url.as_str(), "https://proxy/flink");
+    assert_eq!(
+        session.ca.as_deref(),
+        Some(Path::new("/etc/lowtide/ca.pem"))
+    );
+    assert_eq!(session.timeout, Duration::from_secs(5));
+    assert_eq!(platform("plain").timeout, Duration::from_secs(30));
+    assert_eq!(
+        session.client_cert,
+        Some(("/etc/c.pem".into(), "/etc/c.key".into()))
+    );
+    let path = |from: &str, to: &str| (from.to_owned(), to.to_owned());
+    assert_eq!(
+        session.paths,
+        [
+            path("file:/opt", "/mnt/a"),
+            path("file:/opt/flink/state", "/mnt/b")
+        ]
+    );
+    let Some(Auth::Basic { user, password }) = &session.auth else {
+        panic!("{:?}", session.auth);
+    };
+    assert_eq!(
+        (user.as_str(), password.expose_secret()),
+        ("me", "from FLINK_PASSWORD")
+    );
+    let Some(Auth::Bearer(token)) = &platform("plain").auth else {
+        panic!("{:?}", platform("plain").auth);
+    };
+    assert_eq!(token.expose_secret(), "from-/etc/lowtide/token");
+    assert!(!format!("{config:?}").contains("from FLINK_PASSWORD"));
+    assert!(!format!("{config:?}").contains("from-/etc"));
+}
+
+#[test]
+fn patience_that_nobody_asked_for_leaves_time_to_trigger() {
+    let config = read(
+        "platforms: { a: { flink: { url: \"http://a\" } } }\napplications:\n  - { name: often, every: 20s }\n  - { name: hasty, deadline: 2m }\n",
+    );
+    let policy = |key| &named(&config, key).policy;
+    assert_eq!(policy("a/often").patience, SignedDuration::from_secs(10));
+    assert_eq!(policy("a/hasty").patience, SignedDuration::from_mins(1));
+    assert_eq!(policy("a/hasty").absent_for, SignedDuration::from_mins(2));
+    assert!(policy("a/hasty").schedule.is_none());
+}
+
+#[test]
+fn anchors_and_merge_keys_are_yaml_too() {
+    let config = read(
+        "platforms: { a: { flink: { url: \"http://a\" } } }\napplications:\n  - &base { name: a, every: 1h, attempts: 2 }\n  - { <<: *base, name: b }\n",
+    );
+    assert_eq!(named(&config, "a/b").policy.attempts, 2);
+}
+
+#[test]
+fn a_mark_at_the_beginning_of_the_file_is_no_text() {
+    read("\u{feff}platforms: {}\napplications: []\n");
+}
+
+#[test]
+fn the_flag_comes_before_the_environment_and_both_before_the_default() {
+    let found = |flag: Option<&str>, env: Option<&str>| {
+        config::find(flag.map(Path::new), env.map(OsStr::new))
+    };
+    assert_eq!(found(Some("a"), Some("b")).unwrap(), PathBuf::from("a"));
+    assert_eq!(found(None, Some("b")).unwrap(), PathBuf::from("b"));
+    // The directory of these tests has no `lowtide.yaml`; an empty variable is none.
+    for env in [None, Some("")] {
+        let error = found(None, env).unwrap_err();
+        insta::assert_snapshot!("no_file", format!("{error}\n{}", error.hints().join("\n")));
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_told_apart() {
+    let absent = config::load(Path::new("/nonexistent/lowtide.yaml")).unwrap_err();
+    insta::assert_snapshot!("absent_file", absent.to_string());
+    assert!(std::error::Error::source(&absent).is_some());
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut file, b"timezone: \xff").unwrap();
+    let error = config::load(file.path()).unwrap_err();
+    let shown = error
+        .to_string()
+        .replace(&*file.path().to_string_lossy(), "FILE");
+    insta::assert_snapshot!("not_text", format!("{shown}\n{}", error.hints().join("\n")));
+    assert!(
+        matches!(error, ConfigError::NotText { at: 10, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn colour_is_never_the_only_carrier() {
+    let error = config::parse("lowtide.yaml", "a: 1\n", &secrets).unwrap_err();
+    let coloured = error.render(true);
+    assert!(coloured.contains('\u{1b}'));
+    let mut plain = String::new();
+    let mut rest = coloured.as_str();
+    while let Some((before, after)) = rest.split_once('\u{1b}') {
+        plain.push_str(before);
+        rest = after.split_once('m').unwrap().1;
+    }
+    plain.push_str(rest);
+    assert_eq!(plain, error.render(false));
+}
