@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use anstyle::Style;
+use unicode_width::UnicodeWidthStr;
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,13 +96,23 @@ impl Table {
     }
 }
 
+/// Columns on a terminal: an operator's name may hold anything.
 fn width(text: &str) -> usize {
-    text.chars().count()
+    UnicodeWidthStr::width(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wide_characters_take_their_room() {
+        let mut table = Table::new(["name", "max"]);
+        table.row(["ümläut 😀".into(), "1".into()]);
+        table.row(["plain".into(), "2".into()]);
+        let plain = anstream::adapter::strip_str(&table.render()).to_string();
+        assert_eq!(plain, "NAME       MAX\nümläut 😀  1\nplain      2\n");
+    }
 
     #[test]
     fn columns_line_up_and_nothing_trails() {

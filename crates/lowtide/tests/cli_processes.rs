@@ -134,7 +134,7 @@ fn serve_takes_over_and_gives_back() {
 
 #[test]
 fn serve_claims_its_slots_and_logs_json() {
-    let place = Place::new(&TWO.replace("schedule: \"0 1 * * *\"", "schedule: { every: 10s }"));
+    let place = Place::new(&TWO.replace("schedule: \"0 1 * * *\"", "every: 10s"));
     let mut serve = Running::start(&place, &["serve", "--log-format", "json"]);
     serve.wait_for("\"message\":\"claimed\"");
     serve.wait_for("trying again soon");

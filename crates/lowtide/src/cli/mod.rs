@@ -14,6 +14,11 @@ use lowtide_core::savepoint::Format;
 /// Widest help, in columns: longer lines are hard to read on wide terminals.
 const HELP_COLUMNS_MAX: usize = 100;
 
+/// Most slots shown of one application: a page that nobody reads to its end.
+const SLOTS_MAX: u32 = 1_000;
+/// Most savepoints listed: about 30 MB of JSON.
+const LISTED_MAX: u32 = 100_000;
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
     .usage(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -161,7 +166,7 @@ pub struct Plan {
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// How many slots of each application
-    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = values::count::<SLOTS_MAX>)]
     pub next: u32,
     /// Only slots up to this time (RFC 3339, or a duration from now such as 48h)
     #[arg(long, value_name = "TIME", value_parser = values::until)]
@@ -228,7 +233,7 @@ pub struct List {
     #[arg(long)]
     pub all: bool,
     /// At most this many savepoints
-    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = values::count::<LISTED_MAX>)]
     pub limit: u32,
 }
 

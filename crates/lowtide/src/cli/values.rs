@@ -55,6 +55,14 @@ pub(super) fn until(text: &str) -> Result<Until, String> {
     })
 }
 
+/// A count from 1 to `MAX`.
+pub(super) fn count<const MAX: u32>(text: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|count| (1..=MAX).contains(count))
+        .ok_or_else(|| format!("expected a whole number from 1 to {MAX}"))
+}
+
 pub(super) fn format(text: &str) -> Result<Format, String> {
     match text {
         "canonical" => Ok(Format::Canonical),

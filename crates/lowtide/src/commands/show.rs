@@ -166,7 +166,7 @@ impl Page<'_> {
         self.time(0, "claimed", Some(run.created_at));
         self.time(0, "deadline", Some(run.trigger_deadline));
         if run.outcome.is_none() {
-            self.time(0, "in this phase since", Some(run.phase_since));
+            self.time(0, "phase since", Some(run.phase_since));
         }
         if let Some(owner) = &run.owner {
             let until = human::time(owner.until, self.zone);
