@@ -175,14 +175,18 @@ impl Process {
         })
     }
 
-    /// All that it wrote.
+    /// The end of what it wrote.
     pub fn said(&self) -> String {
         read(&self.said)
     }
 }
 
+/// The end of a file, as much as a message holds.
 fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_default()
+    const LINES: usize = 30;
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
 /// Sends a signal to a process that this test started.
