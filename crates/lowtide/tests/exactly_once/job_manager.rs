@@ -69,6 +69,8 @@ struct Player {
     config: PathBuf,
     gate: Gate,
     slot: String,
+    /// Directories with a `_metadata` before this slot.
+    whole_before: usize,
     process: Option<Process>,
 }
 
@@ -149,6 +151,7 @@ impl<'c> Stage<'c> {
                     config,
                     gate: Gate::new(),
                     slot: String::new(),
+                    whole_before: 0,
                     process: None,
                 })
             })
@@ -169,7 +172,7 @@ impl<'c> Stage<'c> {
         let shift = draw.random_range(0..self.players.len());
         for (index, player) in self.players.iter_mut().enumerate() {
             player.moment = MOMENTS[(index + shift) % MOMENTS.len()];
-            player.begin(&self.home)?;
+            player.begin(self.cluster, &self.home)?;
         }
         for player in &self.players {
             player.wait_moment(self.cluster)?;
@@ -236,7 +239,7 @@ impl<'c> Stage<'c> {
 }
 
 impl Player {
-    fn begin(&mut self, home: &Home) -> Result<()> {
+    fn begin(&mut self, cluster: &Cluster, home: &Home) -> Result<()> {
         const REQUEST: (&str, &str) = ("POST", "/jobs/*/savepoints");
         const STATUS: (&str, &str) = ("GET", "/jobs/*/savepoints/*");
         self.gate = Gate::new();
@@ -254,6 +257,7 @@ impl Player {
             }
             Moment::Complete => self.proxy.rule(on(STATUS).hold_request(&self.gate)),
         }
+        self.whole_before = self.whole(cluster)?;
         self.slot = home.next_slot(&self.name)?;
         self.start(home)
     }
@@ -283,16 +287,20 @@ impl Player {
             }
             Moment::Complete => {
                 self.gate.wait_arrived(1, STEP)?;
-                let beneath = cluster.savepoint_root().join(&self.name);
                 until("the savepoint to be complete", STEP, || {
-                    // What lies there whole is of this slot, or was kept by an earlier one.
-                    let ours = cluster.savepoint_directories()?;
-                    let mut ours = ours.iter().filter(|it| it.path.starts_with(&beneath));
-                    Ok(ours.all(|it| it.has_metadata).then_some(()))
+                    Ok((self.whole(cluster)? > self.whole_before).then_some(()))
                 })
             }
         };
         reached.with_context(|| format!("{} at {:?}", self.name, self.moment))
+    }
+
+    /// How many directories of the application have a `_metadata`.
+    fn whole(&self, cluster: &Cluster) -> Result<usize> {
+        let beneath = cluster.savepoint_root().join(&self.name);
+        let mut ours = cluster.savepoint_directories()?;
+        ours.retain(|it| it.has_metadata && it.path.starts_with(&beneath));
+        Ok(ours.len())
     }
 
     /// Lets go whatever was held; what is to arrive late only when the JobManager `is_back`.

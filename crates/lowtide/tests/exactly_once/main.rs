@@ -38,7 +38,10 @@ fn lowtide_killed_anywhere_and_two_of_it_side_by_side() -> Result<()> {
     thread::scope(|threads| {
         let killed = threads.spawn(|| crashes::killed_anywhere(&cluster));
         let two = two_serves::on_one_catalog(&cluster);
-        killed.join().expect("the other half says itself why it failed").and(two)
+        killed
+            .join()
+            .expect("the other half says itself why it failed")
+            .and(two)
     })
 }
 
