@@ -75,11 +75,9 @@ async fn job_manager_dies(sim: &Arc<Sim>, ix: usize) {
         platform.seen_well_since = now;
         platform.incarnation += 1;
         if ha {
-            for job in platform
-                .jobs
-                .values_mut()
-                .filter(|job| !job.state.is_ended())
-            {
+            // Ended jobs are listed from the memory of the `JobManager` that saw them end.
+            platform.jobs.retain(|_, job| !job.state.is_ended());
+            for job in platform.jobs.values_mut() {
                 job.started_at = now;
                 job.restarted_at = None;
                 job.state = JobState::Running;
@@ -102,19 +100,16 @@ async fn job_manager_dies(sim: &Arc<Sim>, ix: usize) {
     for (id, job) in jobs {
         let sim = Arc::clone(sim);
         tokio::spawn(async move {
-            match id {
-                Some(id) => {
-                    sleep(&sim, 3, 20).await;
-                    sim.with(|state, _| {
-                        if let Some(job) = state.platforms[ix].jobs.get_mut(&id) {
-                            job.ready = true;
-                        }
-                    });
-                }
-                None => {
-                    sleep(&sim, 5, 400).await;
-                    resubmit(&sim, ix, job.application);
-                }
+            if let Some(id) = id {
+                sleep(&sim, 3, 20).await;
+                sim.with(|state, _| {
+                    if let Some(job) = state.platforms[ix].jobs.get_mut(&id) {
+                        job.ready = true;
+                    }
+                });
+            } else {
+                sleep(&sim, 5, 400).await;
+                resubmit(&sim, ix, job.application);
             }
         });
     }

@@ -160,7 +160,7 @@ impl Job {
             .any(|(from, until)| *from <= at && until.is_none_or(|until| at < until))
     }
 
-    /// Marks the end of the savepoint that began then, and forgets what no statistics show.
+    /// Marks the end of the savepoint that began then, and forgets what nobody asks about.
     pub fn savepoint_ended(&mut self, began: Timestamp, now: Timestamp) {
         if let Some(entry) = self
             .savepoints
@@ -170,7 +170,7 @@ impl Job {
             entry.1 = Some(now);
         }
         self.savepoints.retain(|(_, until)| {
-            until.is_none_or(|until| now.duration_since(until) < STATISTICS_LAG * 4)
+            until.is_none_or(|until| now.duration_since(until) < STATISTICS_LAG * 60)
         });
     }
 }

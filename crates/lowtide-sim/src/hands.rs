@@ -280,9 +280,8 @@ impl World for Hands {
         match passage {
             Passage::Fine | Passage::ReplyLost | Passage::ErrorThough => {}
             Passage::Late => {
-                wait = self
-                    .sim
-                    .with(|state, _| state.ms(CLIENT_TIMEOUT.as_millis() as u64, DELAY_MS_MAX));
+                let timeout_ms = u64::try_from(CLIENT_TIMEOUT.as_millis()).unwrap_or(DELAY_MS_MAX);
+                wait = self.sim.with(|state, _| state.ms(timeout_ms, DELAY_MS_MAX));
             }
             Passage::NotSent => return Reply::NotSent(Fault::transient("connection refused")),
             Passage::ErrorInstead => {

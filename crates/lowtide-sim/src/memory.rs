@@ -19,7 +19,7 @@ use crate::points::pass;
 use crate::state::{Sim, State};
 use crate::trouble::{Spot, Trouble};
 
-/// How long a slow catalog takes, in milliseconds; SQLite's own busy time-out is 5 s.
+/// How long a slow catalog takes, in milliseconds; `SQLite`'s own busy time-out is 5 s.
 const SLOW_MS: (u64, u64) = (50, 6_000);
 
 /// The catalog in the hands of one process.
@@ -42,12 +42,16 @@ struct Way {
 
 impl State {
     fn way_to_catalog(&mut self, now: Timestamp) -> Way {
-        let mut way = Way::default();
-        if self.chance(2) {
-            way.fails = true;
+        let mut way = Way {
+            fails: self.chance(2),
+            ..Way::default()
+        };
+        if way.fails {
             self.trouble(now, Trouble::CatalogBroken, None, "");
-        } else if self.chance(2) {
-            way.reply_lost = true;
+        } else {
+            way.reply_lost = self.chance(2);
+        }
+        if way.reply_lost {
             self.trouble(now, Trouble::CatalogReplyLost, None, "");
         }
         if self.chance(10) {
@@ -167,7 +171,7 @@ impl State {
                     run.nominal(),
                     run.outcome
                         .as_ref()
-                        .map_or("due".to_owned(), |outcome| outcome.short())
+                        .map_or("due".to_owned(), lowtide_core::run::Outcome::short)
                 ),
             );
         }
@@ -219,7 +223,9 @@ impl State {
                     .map_or_else(String::new, |outcome| format!(", {}", outcome.short()))
             ),
         );
-        self.witness_commit(now, &before, write);
+        if app.is_some() {
+            self.witness_commit(now, &before, write);
+        }
         if self.has(ModelBug::CommitNotDurable) {
             self.processes[process].last_commit = Some(before);
         }
@@ -297,5 +303,45 @@ impl Catalog for Memory {
             Ok(state.model.schedule(&application, &text, now))
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lowtide_core::ports::conformance::{self, Pausing};
+
+    use super::*;
+    use crate::scenario::draw;
+
+    /// A catalog without faults, in the hands of the first process.
+    fn quiet() -> Memory {
+        let (base, mut state) = draw(1, false, None);
+        state.quiet = true;
+        Memory {
+            sim: Sim::new(base, state),
+            process: 0,
+        }
+    }
+
+    impl Pausing for Memory {
+        async fn pause(&self, application: &AppKey, now: Timestamp) -> Result<(), CatalogError> {
+            self.sim.lock().model.pause(application, now);
+            Ok(())
+        }
+
+        async fn unpause(&self, application: &AppKey, now: Timestamp) -> Result<(), CatalogError> {
+            self.sim.lock().model.unpause(application, now);
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_model_keeps_every_promise_of_the_port() {
+        conformance::all(|| async { quiet() }).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_model_remembers_pauses() {
+        conformance::pauses(&quiet()).await;
     }
 }

@@ -3,15 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lowtide_core::name::{AppKey, Location, PlatformName, RunId};
 use lowtide_core::ports::{CatalogError, Claim, ScheduleMemory};
-use lowtide_core::run::{Context, Phase, Run};
+use lowtide_core::run::{CONTEXT_SAVEPOINTS, Context, Phase, Run};
 use lowtide_core::savepoint::{Savepoint, Standing};
 use lowtide_core::schedule::Pause;
-
-/// Over how many of an application's latest good savepoints medians are taken.
-const MEDIAN_OVER: usize = 10;
 
 /// What is remembered of a schedule.
 #[derive(Debug, Clone)]
@@ -37,6 +34,8 @@ pub struct Write {
 
 /// Which rules a broken model leaves out.
 #[derive(Debug, Clone, Copy, Default)]
+// Each rule is left out by itself.
+#[expect(clippy::struct_excessive_bools)]
 pub struct Lapses {
     /// No version check.
     pub versions: bool,
@@ -126,10 +125,12 @@ impl Model {
         }
         self.put(run.clone());
         if !self.lapses.savepoints {
-            write
-                .savepoints
-                .iter()
-                .for_each(|one| self.record(one.clone()));
+            for new in &write.savepoints {
+                let known = self.savepoints.get(&new.location);
+                if known.is_none_or(|known| new.replaces(known)) {
+                    self.record(new.clone());
+                }
+            }
         }
         Ok(())
     }
@@ -212,16 +213,21 @@ impl Model {
 
     /// See [`lowtide_core::ports::Catalog::savepoints_of`].
     pub fn savepoints_of(&self, run: RunId) -> Vec<Savepoint> {
-        self.savepoints
+        let mut savepoints: Vec<Savepoint> = self
+            .savepoints
             .values()
             .filter(|one| one.run == run)
             .cloned()
-            .collect()
+            .collect();
+        savepoints.sort_by_key(|one| one.taken_at);
+        savepoints
     }
 
     /// See [`lowtide_core::ports::Catalog::amend`].
     pub fn amend(&mut self, before: &Savepoint, after: &Savepoint) -> Result<(), CatalogError> {
-        if self.savepoints.get(&before.location) != Some(before) {
+        if self.savepoints.get(&before.location) != Some(before)
+            || before.location != after.location
+        {
             return Err(CatalogError::Stale);
         }
         self.record(after.clone());
@@ -234,22 +240,17 @@ impl Model {
             .savepoints
             .values()
             .filter(|one| one.application == *application && one.is_good())
-            .filter(|one| matches!(one.standing, Standing::Kept | Standing::Late))
+            .filter(|one| one.standing == Standing::Kept)
             .collect();
         good.sort_by_key(|one| std::cmp::Reverse(one.taken_at));
-        good.truncate(MEDIAN_OVER);
+        good.truncate(CONTEXT_SAVEPOINTS);
         let durations = good.iter().filter_map(|one| one.duration_ms).collect();
         let sizes = good
             .iter()
             .filter_map(|one| one.verification.report())
             .map(|report| report.state_bytes)
             .collect();
-        Context {
-            expected: median(durations)
-                .and_then(|ms| i64::try_from(ms).ok())
-                .map(SignedDuration::from_millis),
-            median_bytes: median(sizes),
-        }
+        Context::of_measures(durations, sizes)
     }
 
     /// See [`lowtide_core::ports::Catalog::schedule`].
@@ -268,7 +269,13 @@ impl Model {
         let pauses = if self.lapses.pauses {
             Vec::new()
         } else {
-            self.pauses.get(application).cloned().unwrap_or_default()
+            // What ended by then concerns no later slot.
+            let considered_until = memory.considered_until;
+            let pauses = self.pauses.get(application).into_iter().flatten();
+            pauses
+                .filter(|pause| pause.until.is_none_or(|until| until > considered_until))
+                .copied()
+                .collect()
         };
         ScheduleMemory {
             considered_until: memory.considered_until,
@@ -303,9 +310,4 @@ fn set<K: Ord>(keys: &mut BTreeSet<K>, key: K, there: bool) {
     } else {
         keys.remove(&key);
     }
-}
-
-fn median(mut values: Vec<u64>) -> Option<u64> {
-    values.sort_unstable();
-    values.get(values.len() / 2).copied()
 }

@@ -218,7 +218,7 @@ impl State {
             .jobs
             .get(&attempt.job)
             .map_or(SignedDuration::from_mins(10), |job| job.timeout);
-        let timeout = Duration::try_from(timeout).unwrap_or(Duration::from_secs(600));
+        let timeout = Duration::try_from(timeout).unwrap_or(Duration::from_mins(10));
         if self.quiet {
             return (Plan::Complete(Files::Whole), self.ms(50, 3_000));
         }

@@ -50,6 +50,16 @@ pub enum Strike {
 
 impl State {
     fn strike(&mut self, now: Timestamp, process: usize, spot: Spot) -> Strike {
+        // Other work of the same process may be polled before its death or stall is noticed.
+        if self.processes[process].crash.is_some() {
+            return Strike::Crash;
+        }
+        if self.processes[process]
+            .stalled_until
+            .is_some_and(|until| until > Instant::now())
+        {
+            return Strike::Stall;
+        }
         if self.quiet {
             return Strike::None;
         }
@@ -120,7 +130,7 @@ pub async fn pass(sim: &Arc<Sim>, process: usize, spot: Spot, after_all: impl Fn
         Strike::Crash => pending().await,
         Strike::CrashAfterAll => {
             after_all();
-            pending().await
+            pending::<()>().await;
         }
     }
 }

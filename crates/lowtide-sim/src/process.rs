@@ -29,7 +29,11 @@ use crate::wall::Wall;
 /// How long a round waits for the next one at most, while something is to be done.
 const ROUND_MAX: SignedDuration = SignedDuration::from_secs(5);
 /// How long a round waits at most in the quiet period, when all runs have ended.
-const IDLE_ROUND: SignedDuration = SignedDuration::from_mins(10);
+const IDLE_ROUND: SignedDuration = SignedDuration::from_mins(30);
+/// How long a tick may wait for the next one: an edit may bring a slot forward.
+const TICK_MAX: SignedDuration = SignedDuration::from_mins(5);
+/// The same in the quiet period, when nobody edits.
+const IDLE_TICK: SignedDuration = SignedDuration::from_hours(4);
 /// How soon a tick that failed is tried again.
 const TICK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
@@ -187,14 +191,14 @@ async fn walk(engine: &Lowtide, run: Run) -> Did {
 }
 
 async fn look_back(engine: &Lowtide) -> Did {
-    let pause = pause(engine).await;
+    let pause = pause(engine);
     engine.clock.sleep_until(engine.clock.now() + pause).await;
     let _ = engine.look_back(|_| true).await;
     Did::LookedBack
 }
 
 /// How long to wait while nothing happens.
-async fn pause(engine: &Lowtide) -> SignedDuration {
+fn pause(engine: &Lowtide) -> SignedDuration {
     let sim = &engine.world.sim;
     let state = sim.lock();
     if state.quiet && state.model.open().next().is_none() {
@@ -211,7 +215,7 @@ async fn round(
     first: bool,
 ) -> Did {
     if !first {
-        let pause = pause(engine).await;
+        let pause = pause(engine);
         let latest = engine.clock.now() + pause;
         let next = next_ticks.values().min().copied().unwrap_or(latest);
         engine.clock.sleep_until(next.min(latest)).await;
@@ -219,10 +223,16 @@ async fn round(
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let mut runs = Vec::new();
+    let tick_max = if engine.world.sim.is_quiet() {
+        IDLE_TICK
+    } else {
+        TICK_MAX
+    };
+    let began = engine.clock.now();
     for application in applications(engine) {
         let due = next_ticks
             .get(&application.key)
-            .is_none_or(|at| *at <= engine.clock.now());
+            .is_none_or(|at| *at <= began);
         if !due {
             continue;
         }
@@ -230,8 +240,7 @@ async fn round(
         let next = match engine.tick(&application).await {
             Ok(ticked) => {
                 runs.extend(ticked.claimed);
-                // An edit may bring the next slot forward.
-                let latest = now + SignedDuration::from_mins(5);
+                let latest = now + tick_max;
                 ticked.next.map_or(latest, |next| next.min(latest))
             }
             Err(_) => now + TICK_AGAIN,

@@ -19,7 +19,7 @@ use crate::trouble::Tally;
 /// after its end, and the run may have been followed blindly for an hour.
 const QUIET: SignedDuration = SignedDuration::from_hours(28);
 /// How often the simulation is asked whether it is broken or done.
-const ASK_EVERY: Duration = Duration::from_secs(60);
+const ASK_EVERY: Duration = Duration::from_mins(1);
 
 /// What came of one seed.
 #[derive(Debug, Clone)]

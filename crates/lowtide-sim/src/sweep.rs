@@ -128,7 +128,7 @@ impl fmt::Display for Summary {
             writeln!(f, "seed {} broke {invariant} at {at}: {text}", broken.seed)?;
             writeln!(
                 f,
-                "  again, with its story: cargo xtask sim --seed {}",
+                "  again, with its story: cargo xtask sim --replay {}",
                 broken.seed
             )?;
         }
@@ -231,7 +231,7 @@ pub fn replay(seed: u64) -> String {
     let _ = match &seen.violation {
         Some(broken) => writeln!(
             story,
-            "seed {seed} broke {} at {}: {}\nagain: cargo xtask sim --seed {seed}",
+            "seed {seed} broke {} at {}: {}\nagain: cargo xtask sim --replay {seed}",
             broken.invariant, broken.at, broken.text
         ),
         None => writeln!(story, "seed {seed}: no invariant broken"),

@@ -16,7 +16,7 @@ use lowtide_core::run::{Attempt, CauseKind, HoldKind, Outcome, Phase, Run};
 use lowtide_core::savepoint::{Standing, Verification};
 use lowtide_core::schedule::Pause;
 
-use crate::fleet::{AttemptTruth, Files, STATISTICS_LAG, Store};
+use crate::fleet::{AttemptTruth, Files, Store};
 use crate::law::Invariant;
 use crate::model::Write;
 use crate::state::State;
@@ -166,6 +166,10 @@ impl State {
 
     fn witness_considered(&mut self, now: Timestamp, key: &AppKey, until: Timestamp) {
         let Some(ix) = self.app_ix(key) else { return };
+        if self.quiet {
+            // All are paused.
+            return;
+        }
         let Some((text, seen)) = self.witness.texts.get(key).and_then(|texts| texts.last()) else {
             return;
         };
@@ -176,8 +180,8 @@ impl State {
         else {
             return;
         };
-        // Two days back at most: the quiet period has no more slots, and this is asked often.
-        let from = (*seen + SKEW).max(until - SignedDuration::from_mins(90));
+        // Older slots were checked when they were new.
+        let from = (*seen + SKEW).max(until - SignedDuration::from_mins(45));
         let silent = schedule.slots_between(from, until).find(|slot| {
             let paused = self
                 .witness
@@ -186,7 +190,7 @@ impl State {
                 .into_iter()
                 .flatten()
                 .any(|(pause, _)| {
-                    pause.from <= *slot && pause.until.is_none_or(|until| *slot < until)
+                    pause.from <= *slot && pause.until.is_none_or(|until| *slot < until + SKEW)
                 });
             !paused && !self.model.runs.contains_key(&RunId::of_slot(key, *slot))
         });
@@ -328,6 +332,7 @@ impl State {
             (platform.up && platform.store == Store::Readable).then_some(platform.seen_well_since);
         let mut wrong = None;
         for attempt in &run.attempts {
+            let arrives = self.arrives_anew(now, run.id, attempt.number);
             let Some(truth) = self.witness.attempts.get(&(run.id, attempt.number)) else {
                 continue;
             };
@@ -337,7 +342,7 @@ impl State {
                     || visible_since
                         .is_some_and(|since| now.duration_since(at.max(since)) > SEEN_AFTER)
             });
-            let alive = !lost_sight && (truth.in_progress > 0 || !truth.in_flight.is_empty());
+            let alive = !lost_sight && (truth.in_progress > 0 || arrives);
             if whole || alive {
                 wrong = Some(format!(
                     "run {} ends failed({}), and attempt {} {}",
@@ -368,6 +373,21 @@ impl State {
         }
     }
 
+    /// Whether a request is on its way that the platform, as it is now, would not recognise.
+    fn arrives_anew(&self, now: Timestamp, run: RunId, attempt: u32) -> bool {
+        let truth = self.witness.attempts.get(&(run, attempt));
+        let platform = self
+            .by_run(run)
+            .map(|app| &self.platforms[self.apps[app].platform]);
+        let recognised = platform.is_some_and(|platform| {
+            platform
+                .operations
+                .values()
+                .any(|one| one.run == run && one.attempt == attempt && one.is_remembered(now))
+        });
+        !recognised && truth.is_some_and(|truth| !truth.in_flight.is_empty())
+    }
+
     fn witness_capped(&mut self, now: Timestamp, before: &Run, run: &Run) {
         let capped = before
             .hold
@@ -386,19 +406,18 @@ impl State {
             .live_job(app)
             .and_then(|id| platform.jobs.get(&id))
             .is_some_and(|job| {
+                // All the while in which it may have been looked at for this decision.
+                let past = |at: Timestamp| now.duration_since(at) > HELD_UP_MAX;
                 job.state == JobState::Running
                     && job.ready
+                    && past(job.started_at)
+                    && job.restarted_at.is_none_or(|at| past(at + SETTLE))
+                    && job.checkpoint_until.is_none_or(past)
+                    && job.pressed_until.is_none_or(past)
                     && job
-                        .restarted_at
-                        .is_none_or(|at| now.duration_since(at) > SETTLE + SKEW)
-                    && job
-                        .checkpoint_until
-                        .is_none_or(|until| now.duration_since(until) > STATISTICS_LAG)
-                    && job
-                        .pressed_until
-                        .is_none_or(|until| now.duration_since(until) > STATISTICS_LAG)
-                    && !job.busy_at(now)
-                    && !job.busy_at(now - STATISTICS_LAG)
+                        .savepoints
+                        .iter()
+                        .all(|(_, until)| until.is_some_and(past))
             });
         if capped && fit {
             let text = format!(
@@ -463,7 +482,7 @@ impl State {
         for (other, truth) in others {
             let earlier = other < number
                 && (truth.in_progress > 0
-                    || !truth.in_flight.is_empty()
+                    || self.arrives_anew(now, run, other)
                     || truth.whole_at.is_some());
             let later = other > number && truth.taken > 0;
             if earlier || later {
@@ -500,7 +519,7 @@ impl State {
             .schedules
             .iter()
             .filter(|(_, memory)| {
-                now.duration_since(memory.considered_until) > SignedDuration::from_hours(1)
+                now.duration_since(memory.considered_until) > SignedDuration::from_hours(6)
             })
             .map(|(key, memory)| {
                 let text = format!("no tick since {}", memory.considered_until);

@@ -167,24 +167,23 @@ impl Setup {
             None
         }
     }
+}
 
-    /// The engine over an open catalog.
-    pub fn engine(
-        &self,
-        catalog: Catalog,
-        hands: Hands,
-        watch: impl Fn(&Run) + Send + Sync + 'static,
-    ) -> Result<RealEngine, Trouble> {
-        #[cfg(feature = "crash-points")]
-        let (hands, catalog) = crate::crash::around(hands, catalog);
-        Ok(Engine {
-            world: hands,
-            catalog,
-            clock: WallClock,
-            me: identity::owner_id()?,
-            watch: Box::new(watch),
-        })
-    }
+/// The engine over an open catalog.
+pub fn engine(
+    catalog: Catalog,
+    hands: Hands,
+    watch: impl Fn(&Run) + Send + Sync + 'static,
+) -> Result<RealEngine, Trouble> {
+    #[cfg(feature = "crash-points")]
+    let (hands, catalog) = crate::crash::around(hands, catalog);
+    Ok(Engine {
+        world: hands,
+        catalog,
+        clock: WallClock,
+        me: identity::owner_id()?,
+        watch: Box::new(watch),
+    })
 }
 
 fn closing_policy(run: &Run) -> Option<Policy> {

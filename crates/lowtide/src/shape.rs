@@ -253,7 +253,7 @@ pub struct Resolution {
     /// The application's name.
     pub application: String,
     /// `one`, `none`, `several` or `unreachable`.
-    pub resolution: &'static str,
+    pub means: &'static str,
     /// The job, or the jobs; the newest ended one where none runs.
     pub jobs: Vec<Job>,
     /// Names that may have been meant.

@@ -202,10 +202,7 @@ impl Trouble {
                 ([], _) => "`lowtide check` lists the names that there are".to_owned(),
                 (some, _) => format!("did you mean {}?", alternatives(some)),
             }],
-            Self::AmbiguousName { candidates, .. } => {
-                vec![format!("say which: {}", alternatives(candidates))]
-            }
-            Self::AmbiguousRun { candidates, .. } => {
+            Self::AmbiguousName { candidates, .. } | Self::AmbiguousRun { candidates, .. } => {
                 vec![format!("say which: {}", alternatives(candidates))]
             }
             Self::SlotAhead { .. } => vec![

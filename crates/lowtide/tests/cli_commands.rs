@@ -111,7 +111,7 @@ fn resolve_says_what_cannot_be_reached() {
     let ended = Place::new(TWO).run(&["resolve", "orders", "-o", "json"]);
     assert_eq!(ended.code, 1);
     let one = &ended.json()["applications"][0];
-    assert_eq!(one["resolution"], "unreachable");
+    assert_eq!(one["means"], "unreachable");
     assert_eq!(one["application"], "orders");
 }
 

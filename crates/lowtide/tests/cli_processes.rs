@@ -49,14 +49,12 @@ impl Running {
     /// Waits until a line with this text was written.
     fn wait_for(&mut self, text: &str) {
         loop {
-            match self.lines.recv_timeout(LINE_WAIT) {
-                Ok(line) => {
-                    self.seen += &format!("{line}\n");
-                    if line.contains(text) {
-                        return;
-                    }
-                }
-                Err(_) => panic!("no line with `{text}` in\n{}", self.seen),
+            let Ok(line) = self.lines.recv_timeout(LINE_WAIT) else {
+                panic!("no line with `{text}` in\n{}", self.seen)
+            };
+            self.seen.extend([line.as_str(), "\n"]);
+            if line.contains(text) {
+                return;
             }
         }
     }

@@ -140,7 +140,11 @@ impl Walk<'_> {
             self.run.phase = phase;
             self.run.phase_since = self.now;
         }
-        self.run.hold = None;
+        // That the cap held it must be known until it has called: a run that was frozen and not
+        // sent in time is not late for that.
+        if !self.is_capped() {
+            self.run.hold = None;
+        }
     }
 
     fn rest(&mut self, how_long: SignedDuration) {
@@ -176,6 +180,7 @@ impl Walk<'_> {
 
     fn end(&mut self, outcome: Outcome) {
         self.enter(Phase::Done);
+        self.run.hold = None;
         self.run.outcome = Some(outcome);
         self.run.ended_at = Some(self.now);
         self.run.unknown = None;
@@ -345,6 +350,10 @@ impl Walk<'_> {
                         .hint("`deadline:` says how long a run waits"),
                 );
             }
+            Gate::Open(_) if self.copies_may_arrive() => {
+                let why = "a copy of the last attempt's request may still reach the platform";
+                self.hold(HoldKind::Backoff, why, GATE_EVERY);
+            }
             Gate::Open(warnings) => {
                 for warning in warnings {
                     self.warn(warning);
@@ -352,6 +361,17 @@ impl Walk<'_> {
                 self.freeze(vitals);
             }
         }
+    }
+
+    /// Whether a copy of an earlier attempt's request may still arrive: a platform that started
+    /// anew meanwhile would take it for a new one, whatever it said of the first.
+    fn copies_may_arrive(&self) -> bool {
+        let copied = |attempt: &&Attempt| attempt.calls > 1;
+        self.run
+            .attempts
+            .iter()
+            .filter(copied)
+            .any(|attempt| attempt.may_be_on_its_way(self.now))
     }
 
     fn is_capped(&self) -> bool {
@@ -397,10 +417,7 @@ impl Walk<'_> {
             reads: 0,
             end: None,
         });
-        // That the cap held the run past its deadline must still be known when it is sent.
-        let capped = self.run.hold.take_if(|hold| hold.kind == HoldKind::Cap);
         self.enter(Phase::Triggering);
-        self.run.hold = capped;
         if planted(Bug::CallBeforeSent) {
             self.grants_call = true;
         }
@@ -430,6 +447,7 @@ impl Walk<'_> {
         });
         self.run.unknown = None;
         self.enter(Phase::Triggering);
+        self.run.hold = None;
         self.grants_call = true;
     }
 
@@ -485,6 +503,7 @@ impl Walk<'_> {
 
     fn operation(&mut self, operation: Result<Operation, Fault>) {
         match operation {
+            Ok(Operation::Failed(cause)) if self.is_repeated() => self.lose_sight(&cause.text),
             Ok(known) => self.known(known),
             Err(fault) => self.lose_sight(&fault.text),
         }
@@ -510,6 +529,22 @@ impl Walk<'_> {
                     self.lose_sight("the platform does not know the request (any more)");
                 }
             }
+        }
+    }
+
+    fn is_repeated(&self) -> bool {
+        self.run.attempt().is_some_and(|attempt| attempt.calls > 1)
+    }
+
+    /// A failure of a request that was made twice may be that of the copy, at a `JobManager` that
+    /// came up after the first was complete: the directory tells.
+    fn repetition_failed(&mut self, cause: Cause, directories: Result<Vec<Found>, Fault>) {
+        match directories {
+            Ok(found) => match with_metadata(&found) {
+                Some(location) => self.completed(location, false),
+                None => self.attempt_failed(cause),
+            },
+            Err(fault) => self.found_nothing(&fault.text),
         }
     }
 
@@ -539,6 +574,9 @@ impl Walk<'_> {
         }
         // One that was frozen after the deadline had waited only for its turn.
         let too_late = self.past_deadline() && attempt.frozen_at < self.run.trigger_deadline;
+        if too_late && attempt.may_be_on_its_way(self.now) {
+            return false;
+        }
         if too_late {
             let text = "the platform had accepted nothing when the deadline passed".to_owned();
             self.with_attempt(|attempt| {
@@ -622,6 +660,9 @@ impl Walk<'_> {
                     return;
                 }
                 true
+            }
+            Ok(Operation::Failed(cause)) if self.is_repeated() => {
+                return self.repetition_failed(cause, directories);
             }
             Ok(known) => return self.known(known),
             Err(_) => false,

@@ -1,5 +1,8 @@
 //! What can be typed: the commands and their options. Their long helps are in [`help`].
 
+// The comments on commands and options are what `--help` prints: plain words, no Markdown.
+#![expect(clippy::doc_markdown)]
+
 mod help;
 mod values;
 

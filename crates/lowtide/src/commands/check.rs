@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lowtide_core::engine::Application;
 use lowtide_core::ports::Clock;
+use lowtide_core::schedule::Schedule;
 
 use crate::asking::{self, Rehearsed};
 use crate::cli::{Check, Common};
@@ -65,7 +66,7 @@ fn understood(application: &Application) -> shape::CheckedApplication {
         platform: key.platform.to_string(),
         application: key.application.to_string(),
         job: policy.job.clone(),
-        schedule: policy.schedule.as_ref().map(|schedule| schedule.describe()),
+        schedule: policy.schedule.as_ref().map(Schedule::describe),
         format: shape::format(policy.format),
         target: policy.target.clone(),
     }
@@ -128,22 +129,18 @@ fn judged(application: &Application, rehearsed: &Rehearsed) -> (shape::Online, E
             hints.extend(fault.hint.clone());
             Exit::Failed
         }
-        Rehearsed::Held { run } => match &run.outcome {
-            Some(outcome) => {
+        Rehearsed::Held { run } => {
+            if let Some(outcome) = &run.outcome {
                 let told = Told::of(outcome);
                 notes.extend(told.reason);
                 hints.extend(told.hint);
                 Exit::Failed
-            }
-            None => {
-                notes.extend(
-                    run.hold
-                        .as_ref()
-                        .map(|hold| format!("would wait just now: {}", hold.why)),
-                );
+            } else {
+                let why = run.hold.as_ref().map(|hold| &hold.why);
+                notes.extend(why.map(|why| format!("would wait just now: {why}")));
                 Exit::Fine
             }
-        },
+        }
     };
     let run = rehearsed.run();
     notes.extend(run.into_iter().flat_map(|run| run.warnings.clone()));

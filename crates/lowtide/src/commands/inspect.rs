@@ -1,5 +1,7 @@
 //! `inspect`: any savepoint, by itself.
 
+use std::fmt::Write as _;
+
 use lowtide_core::name::Location;
 use lowtide_core::verify::{self, Report};
 
@@ -77,23 +79,25 @@ fn table(report: &Report) -> Table {
 fn summary(location: &Location, verdict: &str, report: &Report) -> String {
     let style = style::of_word(verdict);
     let mut text = format!("{location} is {style}{verdict}{style:#}");
+    // Writing to a String cannot fail.
     if let (Some(id), Some(version)) = (report.checkpoint_id, report.version) {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             ": checkpoint {id}, metadata version {version}, {} of state in {} files",
             human::bytes(report.state_bytes),
             report.files
-        ));
+        );
     }
     text.push('\n');
     for finding in &report.findings {
-        text.push_str(&format!("  {finding}\n"));
+        let _ = writeln!(text, "  {finding}");
     }
     let more = report.findings_total - report.findings.len() as u64;
     if more > 0 {
-        text.push_str(&format!("  and {more} more\n"));
+        let _ = writeln!(text, "  and {more} more");
     }
     for warning in &report.warnings {
-        text.push_str(&format!("  warning: {warning}\n"));
+        let _ = writeln!(text, "  warning: {warning}");
     }
     text
 }

@@ -35,7 +35,7 @@ pub async fn resolve(common: &Common, args: &Names, printer: Printer) -> Result<
             Some(resolution(application, jobs))
         })
         .collect();
-    let exit = if applications.iter().all(|one| one.resolution == "one") {
+    let exit = if applications.iter().all(|one| one.means == "one") {
         Exit::Fine
     } else {
         Exit::Failed
@@ -57,7 +57,7 @@ fn resolution(application: &Application, jobs: &Result<Vec<JobSeen>, Fault>) -> 
     let mut shape = shape::Resolution {
         platform: application.key.platform.to_string(),
         application: application.key.application.to_string(),
-        resolution: "unreachable",
+        means: "unreachable",
         jobs: Vec::new(),
         suggestions: Vec::new(),
         reason: None,
@@ -71,11 +71,11 @@ fn resolution(application: &Application, jobs: &Result<Vec<JobSeen>, Fault>) -> 
         }
         Ok(jobs) => match resolve::resolve(wanted, jobs) {
             Resolution::One(job) => {
-                shape.resolution = "one";
+                shape.means = "one";
                 shape.jobs.push(job_shape(job));
             }
             Resolution::Several(several) => {
-                shape.resolution = "several";
+                shape.means = "several";
                 shape.reason = Some(format!(
                     "{} running jobs are named `{wanted}`",
                     several.len()
@@ -86,7 +86,7 @@ fn resolution(application: &Application, jobs: &Result<Vec<JobSeen>, Fault>) -> 
                 shape.jobs.extend(several.into_iter().map(job_shape));
             }
             Resolution::None { ended, suggestions } => {
-                shape.resolution = "none";
+                shape.means = "none";
                 shape.reason = Some(format!("no running job is named `{wanted}`"));
                 shape.hint = did_you_mean(wanted, &suggestions);
                 shape.jobs.extend(ended.map(job_shape));
@@ -121,7 +121,7 @@ fn table(applications: &[shape::Resolution]) -> Table {
     let mut table = Table::new(["name", "means", "job", "state", "since", "note"]);
     for one in applications {
         let name = format!("{}/{}", one.platform, one.application);
-        let means = match one.resolution {
+        let means = match one.means {
             "one" => Cell::styled("one job", style::GOOD),
             "several" => Cell::styled("several jobs", style::BAD),
             "none" => Cell::styled("no job", style::BAD),

@@ -18,7 +18,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use crate::cli::Common;
 use crate::exit::Exit;
 use crate::progress::Progress;
-use crate::setup::{RealEngine, Setup};
+use crate::setup::{self, RealEngine, Setup};
 use crate::signals::Signals;
 use crate::trouble::Trouble;
 use crate::walking::{self, SCAN_EVERY};
@@ -39,7 +39,7 @@ pub async fn serve(common: &Common) -> Result<Exit, Trouble> {
     let platforms: BTreeSet<&PlatformName> = setup.config.platforms.keys().collect();
     let hands = setup.hands(&platforms)?;
     let progress = Progress::to_log();
-    let engine = Arc::new(setup.engine(catalog, hands, move |run| progress.saw(run))?);
+    let engine = Arc::new(setup::engine(catalog, hands, move |run| progress.saw(run))?);
     tracing::info!(
         config = %setup.config.path.display(),
         catalog = %setup.catalog_path().display(),

@@ -17,13 +17,13 @@ use crate::exit::Exit;
 use crate::identity;
 use crate::printer::Printer;
 use crate::progress::Progress;
-use crate::setup::{RealEngine, Setup};
+use crate::setup::{self, RealEngine, Setup};
 use crate::signals::Signals;
 use crate::trouble::Trouble;
 use crate::walking::{self, Job, Stopped};
 use crate::wall_clock::WallClock;
 
-/// How far ahead a slot may lie: the clocks of a CronJob's controller and of its pod differ.
+/// How far ahead a slot may lie: the clocks of a `CronJob`'s controller and of its pod differ.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(1);
 
 /// `lowtide take`
@@ -177,7 +177,7 @@ async fn open(
         .chain(open.iter().map(|run| &run.application.platform))
         .collect();
     let hands = setup.hands(&platforms)?;
-    let engine = setup.engine(catalog, hands, move |run| progress.saw(run))?;
+    let engine = setup::engine(catalog, hands, move |run| progress.saw(run))?;
     Ok((engine, platforms.into_iter().cloned().collect()))
 }
 
