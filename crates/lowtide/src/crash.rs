@@ -107,7 +107,8 @@ impl Points {
 
     async fn around<T>(&self, point: &str, work: impl Future<Output = T>) -> T {
         self.pass(&format!("{point}:before"));
-        let done = work.await;
+        // On the heap: the points must not make the engine's futures twice as large.
+        let done = Box::pin(work).await;
         self.pass(&format!("{point}:after"));
         done
     }
@@ -293,5 +294,36 @@ fn state(run: &Run) -> &'static str {
         | Phase::Following
         | Phase::Verifying
         | Phase::Done => run.phase.as_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_order_is_a_point_and_a_count() {
+        let ordered = order("commit:waiting->frozen:before#2", Signal::KILL).unwrap();
+        assert_eq!(ordered.point, "commit:waiting->frozen:before");
+        assert_eq!(ordered.passing, 2);
+        for text in ["call:before", "call:before#", "call:before#x", ""] {
+            assert!(order(text, Signal::KILL).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn passings_are_counted_and_others_go_on() {
+        let points = Points {
+            order: order("call:before#3", Signal::KILL),
+            trace: None,
+            passed: Mutex::new(BTreeMap::new()),
+        };
+        for point in ["call:before", "call:after", "call:before", "jobs:before"] {
+            points.pass(point);
+        }
+        let passed = points.passed.lock().unwrap();
+        assert_eq!(passed["call:before"], 2);
+        assert_eq!(passed["call:after"], 1);
     }
 }

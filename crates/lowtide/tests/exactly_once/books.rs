@@ -244,7 +244,7 @@ impl Audit<'_> {
                 .max_by_key(|(_, attempt)| sent(attempt));
             match asked {
                 Some((run, attempt)) => {
-                    *attributed.entry((run.id, attempt.number)).or_default() += 1
+                    *attributed.entry((run.id, attempt.number)).or_default() += 1;
                 }
                 None => self.breach(format!("no row asked for what Flink triggered: {line:?}")),
             }

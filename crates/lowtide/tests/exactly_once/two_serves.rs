@@ -57,7 +57,9 @@ pub fn on_one_catalog(cluster: &Cluster) -> Result<()> {
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    jobs.iter().for_each(|job| scope.add(job));
+    for job in &jobs {
+        scope.add(job);
+    }
     let home = Home::new()?;
     let listed: Vec<Listed<'_>> = names
         .iter()
