@@ -30,12 +30,8 @@ pub type Watch = Box<dyn Fn(&Run) + Send + Sync>;
 pub type RealEngine = Engine<Hands, Catalog, WallClock, Watch>;
 /// The engine with everything real, and points at which a test may end it.
 #[cfg(feature = "crash-points")]
-pub type RealEngine = Engine<
-    crate::crash::Crashing<Hands>,
-    crate::crash::Crashing<Catalog>,
-    WallClock,
-    Watch,
->;
+pub type RealEngine =
+    Engine<crate::crash::Crashing<Hands>, crate::crash::Crashing<Catalog>, WallClock, Watch>;
 
 /// A configuration that was read whole.
 #[derive(Debug)]

@@ -46,7 +46,18 @@ fn lowtide_killed_anywhere_and_two_of_it_side_by_side() -> Result<()> {
 }
 
 #[test]
-fn the_job_manager_killed() -> Result<()> {
+fn the_job_manager_killed_without_and_with_high_availability() -> Result<()> {
+    thread::scope(|threads| {
+        let without = threads.spawn(killed_without);
+        let with = killed_with();
+        without
+            .join()
+            .expect("the other half says itself why it failed")
+            .and(with)
+    })
+}
+
+fn killed_without() -> Result<()> {
     let cluster = Cluster::builder(Release::V2_3)
         .slots(job_manager::SLOTS)
         .start()?;
@@ -54,8 +65,7 @@ fn the_job_manager_killed() -> Result<()> {
     job_manager::killed(&cluster, title, Return::Submitted, size(1, 8))
 }
 
-#[test]
-fn the_job_manager_killed_with_high_availability() -> Result<()> {
+fn killed_with() -> Result<()> {
     let zookeeper = ZooKeeper::start(Release::V2_3)?;
     let cluster = Cluster::builder(Release::V2_3)
         .slots(job_manager::SLOTS)
