@@ -422,3 +422,133 @@ fn named(run: &Run) -> String {
         None => format!("request {} of {}", run.id, run.application),
     }
 }
+
+/// What would be a breach is told as one: books that always agree prove nothing.
+mod tests {
+    use jiff::SignedDuration;
+    use jiff::tz::TimeZone;
+    use lowtide_core::name::{AppKey, ApplicationName, JobId, PlatformName, TriggerId};
+    use lowtide_core::policy::Policy;
+    use lowtide_core::run::{Cause, CauseKind, Phase};
+    use lowtide_core::savepoint::Format;
+    use lowtide_core::schedule::Never;
+
+    use super::*;
+
+    const JOB: &str = "0123456789abcdef0123456789abcdef";
+
+    /// A run that ended as failed, with an attempt sent at each of these seconds.
+    fn run(sent: &[i64], end: &AttemptEnd) -> Run {
+        let policy = Policy {
+            job: "orders".to_owned(),
+            schedule: None,
+            never: Never::new(Vec::new(), TimeZone::UTC).unwrap(),
+            format: Format::Canonical,
+            target: None,
+            deadline: SignedDuration::from_secs(60),
+            attempts: 3,
+            patience: SignedDuration::ZERO,
+            absent_for: SignedDuration::ZERO,
+            catch_up: SignedDuration::ZERO,
+            concurrency: 1,
+        };
+        let key = AppKey {
+            platform: PlatformName::new("flink").unwrap(),
+            application: ApplicationName::new("orders").unwrap(),
+        };
+        let start = Timestamp::UNIX_EPOCH;
+        let mut run = Run::of_slot(key, start, None, start, &policy);
+        let cause = Cause::new(CauseKind::LostSight, "nobody knows");
+        run.phase = Phase::Done;
+        run.outcome = Some(Outcome::Failed { cause });
+        for (number, at) in (1..).zip(sent) {
+            run.attempts.push(Attempt {
+                number,
+                job: JobId::new(JOB),
+                job_started_at: start,
+                trigger_id: TriggerId::of_attempt(run.id, number),
+                target: Location::new("/savepoints/orders/1"),
+                base: Location::new("/savepoints"),
+                format: Format::Canonical,
+                checkpoint_timeout: None,
+                tolerable_failures: None,
+                store_duration: SignedDuration::from_secs(300),
+                frozen_at: start,
+                sent_at: Some(Timestamp::from_second(*at).unwrap()),
+                calls: 1,
+                accepted_at: None,
+                empty_at: None,
+                location: None,
+                named_by_platform: false,
+                completed_at: None,
+                reads: 0,
+                end: Some(end.clone()),
+            });
+        }
+        run
+    }
+
+    /// The breaches where Flink triggered at these milliseconds.
+    fn breaches(run: Run, at_ms: &[u64]) -> Vec<String> {
+        let ledger = Ledger {
+            runs: vec![run],
+            savepoints: Vec::new(),
+        };
+        let lines: Vec<SavepointTrigger> = at_ms
+            .iter()
+            .map(|at_ms| SavepointTrigger {
+                checkpoint_id: 1,
+                job_id: JOB.to_owned(),
+                at_ms: *at_ms,
+                kind: "SavepointType{}".to_owned(),
+            })
+            .collect();
+        let mut audit = Audit {
+            ledger: &ledger,
+            tally: Tally::default(),
+            breaches: Vec::new(),
+        };
+        let attributed = audit.attribute(&lines);
+        audit.run(&ledger.runs[0], &attributed);
+        audit.breaches
+    }
+
+    fn lost() -> AttemptEnd {
+        AttemptEnd::Lost {
+            text: "nothing is there".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_is_no_breach() {
+        assert!(breaches(run(&[1], &AttemptEnd::LostSight), &[1_500]).is_empty());
+        assert!(breaches(run(&[1, 5], &lost()), &[1_500, 5_500]).is_empty());
+        assert!(breaches(run(&[1, 5], &AttemptEnd::LostSight), &[5_500]).is_empty());
+    }
+
+    #[test]
+    fn two_savepoints_for_one_attempt_are_told() {
+        let told = breaches(run(&[1], &lost()), &[1_500, 1_600]);
+        assert!(told[0].contains("took 2 savepoints"), "{told:?}");
+    }
+
+    #[test]
+    fn a_second_savepoint_without_a_proven_end_is_told() {
+        let told = breaches(run(&[1, 5], &AttemptEnd::LostSight), &[1_500, 5_500]);
+        assert!(told[0].contains("took another savepoint"), "{told:?}");
+    }
+
+    #[test]
+    fn a_savepoint_that_no_row_asked_for_is_told() {
+        let told = breaches(run(&[1], &lost()), &[900]);
+        assert!(told[0].contains("no row asked"), "{told:?}");
+    }
+
+    #[test]
+    fn a_run_without_an_end_is_told() {
+        let mut open = run(&[], &lost());
+        open.outcome = None;
+        let told = breaches(open, &[]);
+        assert!(told[0].contains("has no end"), "{told:?}");
+    }
+}

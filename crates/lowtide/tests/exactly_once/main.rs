@@ -19,7 +19,7 @@ mod two_serves;
 
 use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use job_manager::Return;
 use size::size;
 use testbench::flink::{Cluster, Release, ZooKeeper};
@@ -38,10 +38,7 @@ fn lowtide_killed_anywhere_and_two_of_it_side_by_side() -> Result<()> {
     thread::scope(|threads| {
         let killed = threads.spawn(|| crashes::killed_anywhere(&cluster));
         let two = two_serves::on_one_catalog(&cluster);
-        killed
-            .join()
-            .expect("the other half says itself why it failed")
-            .and(two)
+        both(killed.join().expect("it says itself why it panicked"), two)
     })
 }
 
@@ -50,11 +47,19 @@ fn the_job_manager_killed_without_and_with_high_availability() -> Result<()> {
     thread::scope(|threads| {
         let without = threads.spawn(killed_without);
         let with = killed_with();
-        without
-            .join()
-            .expect("the other half says itself why it failed")
-            .and(with)
+        both(
+            without.join().expect("it says itself why it panicked"),
+            with,
+        )
     })
+}
+
+/// Neither failure hides the other.
+fn both(one: Result<()>, other: Result<()>) -> Result<()> {
+    match (one, other) {
+        (Err(one), Err(other)) => Err(anyhow!("{one:#}\n{other:#}")),
+        (one, other) => one.and(other),
+    }
 }
 
 fn killed_without() -> Result<()> {
