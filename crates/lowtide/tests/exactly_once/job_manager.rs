@@ -20,7 +20,7 @@ use testbench::say;
 
 use crate::books::{self, Scope};
 use crate::program::{Home, Listed, Process};
-use crate::size::draws;
+use crate::size::{draws, size};
 
 /// What can no longer complete must be proven so before the next attempt; a short limit of the
 /// jobs makes that a matter of seconds.
@@ -104,10 +104,9 @@ pub fn killed(cluster: &Cluster, title: &str, back: Return, rounds: u32) -> Resu
     let compared = played.and_then(|()| books::settled(cluster, &stage.home, &stage.scope));
     match compared {
         Ok(tally) => {
-            say::step(format!(
-                "{title}: {} kills of the JobManager; {tally}",
-                stage.kills
-            ));
+            let kills = stage.kills;
+            say::step(format!("{title}: {kills} kills of the JobManager; {tally}"));
+            ensure!(kills >= size(1, 10), "only {kills} kills");
             Ok(())
         }
         Err(error) => Err(error.context(format!("see {}", stage.home.keep().display()))),
