@@ -302,12 +302,6 @@ impl Player {
         let runs = self.ledger()?.runs;
         Ok(runs.iter().filter(|run| run.outcome.is_some()).count())
     }
-
-    fn nothing_open(&self) -> Result<()> {
-        let open = self.open_runs()?;
-        ensure!(open.is_empty(), "left open: {open:?}");
-        Ok(())
-    }
 }
 
 impl Field<'_> {
@@ -349,7 +343,7 @@ impl Field<'_> {
             self.start_and_kill(player, None, &arguments, death)?;
         }
         self.ends_well(player, &arguments)?;
-        player.nothing_open()
+        self.end_what_is_left(player)
     }
 
     /// Another `serve` goes on where the killed one stopped.
@@ -381,7 +375,7 @@ impl Field<'_> {
         // What it gave back is ended by whoever comes next.
         let slot = player.home.next_slot(&player.name)?;
         self.ends_well(player, &["run", "--slot", &slot])?;
-        player.nothing_open()
+        self.end_what_is_left(player)
     }
 
     /// The first process stands still until another one has filled the slot; then it goes on with
@@ -406,6 +400,28 @@ impl Field<'_> {
             status.success(),
             "the one that woke up: {status}\n{}",
             held.said()
+        );
+        Ok(())
+    }
+
+    /// What was claimed and had not begun stands in nobody's way: it is ended by whoever looks when
+    /// the dead process's claim has lapsed, here a `serve`.
+    fn end_what_is_left(&self, player: &Player) -> Result<()> {
+        if player.open_runs()?.is_empty() {
+            return Ok(());
+        }
+        let config = player.config(None, self.cluster.url())?;
+        let mut process = player.home.start(&config, &["serve"], &[])?;
+        until("what is left to end", LIMIT, || {
+            Ok(player.open_runs()?.is_empty().then_some(()))
+        })
+        .with_context(|| process.said())?;
+        process.signal(Signal::TERM)?;
+        let status = process.wait(LIMIT)?;
+        ensure!(
+            status.success(),
+            "`serve` told to stop: {status}\n{}",
+            process.said()
         );
         Ok(())
     }

@@ -175,6 +175,23 @@ impl Process {
         })
     }
 
+    /// Whether it holds SQLite's write lock: byte 120 of the WAL index, by the file format's
+    /// description of `WAL_WRITE_LOCK`.
+    pub fn is_committing(&self) -> Result<bool> {
+        const WAL_WRITE_LOCK: u64 = 120;
+        let id = self.id().to_string();
+        let locks = fs::read_to_string("/proc/locks")?;
+        // "7: POSIX  ADVISORY  WRITE 4711 fe:00:1234 120 120"
+        Ok(locks.lines().any(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let number = |index: usize| fields.get(index).and_then(|text| text.parse::<u64>().ok());
+            fields.get(3) == Some(&"WRITE")
+                && fields.get(4) == Some(&id.as_str())
+                && number(6).is_some_and(|from| from <= WAL_WRITE_LOCK)
+                && number(7).is_some_and(|to| to >= WAL_WRITE_LOCK)
+        }))
+    }
+
     /// The end of what it wrote.
     pub fn said(&self) -> String {
         read(&self.said)

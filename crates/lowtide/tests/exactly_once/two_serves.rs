@@ -155,8 +155,17 @@ impl Pair<'_> {
     fn hold_up(&mut self, draw: &mut SmallRng) -> Result<()> {
         let victim = draw.random_range(0..2);
         self.block_some(draw)?;
-        self.serves[victim].signal(Signal::STOP)?;
-        self.serves[victim].wait_stopped(LIMIT)?;
+        // One that is frozen in the middle of a commit holds the catalog's lock, and everybody waits
+        // for it: nobody can take its runs. That is not what is looked for here.
+        until("it to stand still between two commits", LIMIT, || {
+            self.serves[victim].signal(Signal::STOP)?;
+            self.serves[victim].wait_stopped(LIMIT)?;
+            if self.serves[victim].is_committing()? {
+                self.serves[victim].signal(Signal::CONT)?;
+                return Ok(None);
+            }
+            Ok(Some(()))
+        })?;
         self.stops += 1;
         let left: BTreeSet<_> = self.owned_by(self.serves[victim].id())?;
         self.unblock()?;
