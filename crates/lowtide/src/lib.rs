@@ -9,6 +9,8 @@ mod asking;
 pub mod cli;
 mod commands;
 pub mod config;
+#[cfg(feature = "crash-points")]
+mod crash;
 mod exit;
 mod human;
 mod identity;

@@ -26,7 +26,12 @@ use crate::wall_clock::WallClock;
 pub type Watch = Box<dyn Fn(&Run) + Send + Sync>;
 
 /// The engine with everything real.
+#[cfg(not(feature = "crash-points"))]
 pub type RealEngine = Engine<Hands, Catalog, WallClock, Watch>;
+/// The engine with everything real, and points at which a test may end it.
+#[cfg(feature = "crash-points")]
+pub type RealEngine =
+    Engine<crate::crash::Crashing<Hands>, crate::crash::Crashing<Catalog>, WallClock, Watch>;
 
 /// A configuration that was read whole.
 #[derive(Debug)]
@@ -166,6 +171,8 @@ pub fn engine(
     hands: Hands,
     watch: impl Fn(&Run) + Send + Sync + 'static,
 ) -> Result<RealEngine, Trouble> {
+    #[cfg(feature = "crash-points")]
+    let (hands, catalog) = crate::crash::around(hands, catalog);
     Ok(Engine {
         world: hands,
         catalog,

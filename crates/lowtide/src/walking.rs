@@ -23,6 +23,10 @@ use crate::trouble::Trouble;
 /// costs next to nothing.
 const FOLLOW_EVERY: SignedDuration = SignedDuration::from_millis(250);
 
+/// How often runs are looked for that nobody walks. A claim lapses after 30 s, so this is little
+/// more; one small query.
+pub const SCAN_EVERY: SignedDuration = SignedDuration::from_secs(5);
+
 /// A run to be brought to its end.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -53,9 +57,14 @@ pub struct Waited {
 }
 
 /// Waits for all of these at once.
+///
+/// Meanwhile it takes over what `in_the_way` has rules for once nobody walks it: an earlier run of
+/// an application holds the later one back, and the process that walked it may have died a moment
+/// before this one began.
 pub async fn to_their_ends<W, C, K, O>(
     engine: &Arc<Engine<W, C, K, O>>,
     jobs: Vec<Job>,
+    in_the_way: impl Fn(&Run) -> Option<Policy>,
     patience: Option<Duration>,
     signals: &mut Signals,
 ) -> Waited
@@ -67,12 +76,14 @@ where
 {
     let mut walks = JoinSet::new();
     let mut open: BTreeMap<Id, Run> = BTreeMap::new();
-    for job in jobs {
+    let start = |job: Job, walks: &mut JoinSet<_>| {
         let run = job.run.clone();
         let engine = Arc::clone(engine);
         let task = walks.spawn(async move { to_its_end(&engine, job).await });
-        open.insert(task.id(), run);
-    }
+        (task.id(), run)
+    };
+    open.extend(jobs.into_iter().map(|job| start(job, &mut walks)));
+    let mut scan_at = engine.clock.now() + SCAN_EVERY;
     let mut results = BTreeMap::new();
     let mut out_of_patience = std::pin::pin!(async {
         match patience {
@@ -91,6 +102,13 @@ where
                     }
                 }
             },
+            () = engine.clock.sleep_until(scan_at) => {
+                scan_at = engine.clock.now() + SCAN_EVERY;
+                match take_over_lapsed(engine, &in_the_way).await {
+                    Ok(left) => open.extend(left.into_iter().map(|job| start(job, &mut walks))),
+                    Err(wrong) => tracing::warn!("cannot take over runs, trying again: {wrong}"),
+                }
+            }
             () = signals.next() => break Some(Stopped::Interrupted),
             () = &mut out_of_patience => break Some(Stopped::GivenUp),
         }

@@ -21,11 +21,8 @@ use crate::progress::Progress;
 use crate::setup::{self, RealEngine, Setup};
 use crate::signals::Signals;
 use crate::trouble::Trouble;
-use crate::walking;
+use crate::walking::{self, SCAN_EVERY};
 
-/// How often runs are looked for that nobody walks. A claim lapses after 30 s, so this is little
-/// more; one small query.
-const SCAN_EVERY: SignedDuration = SignedDuration::from_secs(5);
 /// How often ended runs are looked back at, as far as due; one small query if none is.
 const LOOK_BACK_EVERY: SignedDuration = SignedDuration::from_secs(5);
 /// How long to wait after the catalog refused to work.

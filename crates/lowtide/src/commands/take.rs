@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use lowtide_core::engine::Application;
-use lowtide_core::name::{PlatformName, RunId};
+use lowtide_core::name::{AppKey, PlatformName, RunId};
 use lowtide_core::policy::Policy;
 use lowtide_core::ports::{Catalog as _, Claim, Clock};
 use lowtide_core::run::{Origin, Run};
@@ -117,6 +117,10 @@ async fn fill(
     })
     .await
     .map_err(Trouble::catalog("take over what was left behind"))?;
+    let keys: BTreeSet<AppKey> = wanted
+        .iter()
+        .map(|application| application.key.clone())
+        .collect();
     let mut asked: Vec<RunId> = Vec::with_capacity(wanted.len());
     for application in wanted {
         let run = row(&application)?;
@@ -128,7 +132,11 @@ async fn fill(
         jobs.push(claim(&engine, run, application.policy).await?);
     }
     let patience = wait.map(|wait| Duration::try_from(wait).unwrap_or(Duration::MAX));
-    let waited = walking::to_their_ends(&engine, jobs, patience, &mut signals).await;
+    let in_the_way = |run: &Run| {
+        keys.contains(&run.application)
+            .then(|| setup.policy(run, WallClock.now()))?
+    };
+    let waited = walking::to_their_ends(&engine, jobs, in_the_way, patience, &mut signals).await;
     progress.end();
     let mut exit = results::print(
         setup,
@@ -139,8 +147,14 @@ async fn fill(
         printer,
     )
     .await?;
-    if let Some(stopped) = waited.stopped {
-        exit = exit.worse(say_how_to_resume(stopped, &asked, &waited, printer));
+    match waited.stopped {
+        Some(stopped) => exit = exit.worse(say_how_to_resume(stopped, &asked, &waited, printer)),
+        // Where there is no `serve`, nobody else finds a savepoint that came late to an earlier run.
+        // Last, because a store that hangs must not hold a savepoint up.
+        None => engine
+            .look_back(|application| platforms.contains(&application.platform))
+            .await
+            .map_err(Trouble::catalog("look back at ended runs"))?,
     }
     Ok(exit)
 }

@@ -214,6 +214,8 @@ pub struct SavepointTrigger {
     pub checkpoint_id: u64,
     /// The job.
     pub job_id: String,
+    /// When it began it, in milliseconds since the Unix epoch, by its own clock.
+    pub at_ms: u64,
     /// What is in the parentheses after `type=`.
     pub kind: String,
 }
@@ -470,9 +472,10 @@ fn trigger(line: &str) -> Option<SavepointTrigger> {
     let (_, rest) = line.split_once("Triggering checkpoint ")?;
     let (number, rest) = rest.split_once(" (type=SavepointType")?;
     let (kind, rest) = rest.split_once(") @ ")?;
-    let (_, job) = rest.split_once(" for job ")?;
+    let (at_ms, job) = rest.split_once(" for job ")?;
     Some(SavepointTrigger {
         checkpoint_id: number.parse().ok()?,
+        at_ms: at_ms.parse().ok()?,
         job_id: job.trim_end_matches('.').to_owned(),
         kind: format!("SavepointType{kind}"),
     })
