@@ -24,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
 /// Who may depend on whom for tests alone. Besides the testbench these are a crate's own features
 /// (`flink-metadata`'s writer, the conformance suite of `lowtide-core`).
 const TEST_ARROWS: [(&str, &[&str]); 8] = [
-    ("flink-metadata", &["testbench"]),
+    ("flink-metadata", &["testbench", "flink-metadata"]),
     ("lowtide-core", &["flink-metadata"]),
     ("lowtide-catalog", &["testbench", "lowtide-core"]),
     (
