@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result};
 use testbench::flink::Release;
 
 use crate::stage::{self, Counts, Stages};
-use crate::{cargo, sim};
+use crate::{cargo, demo, sim};
 
 /// Seeds that `test` walks; `soak` walks [`SOAK_SEEDS`].
 const TEST_SEEDS: u64 = 400;
 /// Seeds that `soak` walks.
-const SOAK_SEEDS: u64 = 10_000;
+const SOAK_SEEDS: u64 = 4_000;
 /// Set for the tests of `soak`: they then run in full.
 const SOAK: &str = "LOWTIDE_SOAK";
 
@@ -55,7 +55,7 @@ pub fn run() -> bool {
         stages.run(&format!("simulation of {TEST_SEEDS} seeds"), || {
             sim::sweep(1, TEST_SEEDS)
         });
-        stages.run("the demo, once", || stage::check(&mut demo_once()));
+        stages.run("the demo, once", || demo::run(true).map(Counts::one));
     }
     stages.close()
 }
@@ -103,12 +103,6 @@ fn planted() -> Command {
     command
         .env("RUSTFLAGS", "--cfg lowtide_planted_bugs")
         .env("CARGO_TARGET_DIR", cargo::root().join("target/planted"));
-    command
-}
-
-fn demo_once() -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "xtask".into()));
-    command.args(["demo", "--once"]);
     command
 }
 

@@ -774,3 +774,16 @@ fn a_run_that_has_ended_never_changes() {
     let after = story.see(Seen::Operation(Ok(Operation::Completed(place()))));
     assert_eq!(before, after.run);
 }
+
+#[test]
+fn what_was_asked_for_stays_with_the_row() {
+    let mut story = Story::of(Origin::Take, rules()).see(Seen::Nothing);
+    story.run.asked = run::Asked {
+        format: Some(Format::Native),
+        target: Some("/elsewhere".into()),
+    };
+    let story = story.send();
+    let attempt = story.run.attempt().expect("one");
+    assert_eq!(attempt.format, Format::Native);
+    assert_eq!(attempt.base, Location::new("/elsewhere"));
+}

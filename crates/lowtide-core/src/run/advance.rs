@@ -16,7 +16,7 @@ use crate::name::{Location, TriggerId};
 use crate::planted::planted;
 use crate::policy::Policy;
 use crate::resolve::{self, JobSeen, JobState, Resolution};
-use crate::savepoint::{Savepoint, Standing, Verification};
+use crate::savepoint::{Format, Savepoint, Standing, Verification};
 use crate::schedule;
 use crate::verify::{self, Reading, Report};
 
@@ -177,6 +177,18 @@ impl Walk<'_> {
         }
     }
 
+    fn format(&self) -> Format {
+        self.run.asked.format.unwrap_or(self.policy.format)
+    }
+
+    fn target(&self) -> Option<&str> {
+        self.run
+            .asked
+            .target
+            .as_deref()
+            .or(self.policy.target.as_deref())
+    }
+
     fn past_deadline(&self) -> bool {
         self.now >= self.run.trigger_deadline
     }
@@ -334,8 +346,8 @@ impl Walk<'_> {
             now: self.now,
             since: self.run.gate_since.unwrap_or(self.now),
             patience: self.policy.patience,
-            format: self.policy.format,
-            target: self.policy.target.as_deref(),
+            format: self.format(),
+            target: self.target(),
         };
         match gate::decide(vitals, &asked) {
             Gate::Refuse(cause) => self.fail(cause),
@@ -388,7 +400,7 @@ impl Walk<'_> {
     }
 
     fn freeze(&mut self, vitals: &Vitals) {
-        let base = match &self.policy.target {
+        let base = match self.target() {
             Some(target) => Some(qualified(target, vitals.default_scheme.as_deref())),
             None => vitals.savepoint_directory.clone(),
         };
@@ -408,7 +420,7 @@ impl Walk<'_> {
             trigger_id: TriggerId::of_attempt(self.run.id, number),
             target,
             base,
-            format: self.policy.format,
+            format: self.format(),
             checkpoint_timeout: vitals.checkpoint_timeout,
             tolerable_failures: vitals.tolerable_failures,
             store_duration: vitals.store_duration.unwrap_or(STORE_DURATION),

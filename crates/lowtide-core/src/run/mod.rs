@@ -72,6 +72,16 @@ pub enum Origin {
     Run,
 }
 
+/// What a person asked for otherwise than the configuration says. It belongs to the row: another
+/// process that takes the run over must do as was asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The format.
+    pub format: Option<Format>,
+    /// The directory, as typed.
+    pub target: Option<String>,
+}
+
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -448,6 +458,8 @@ pub struct Run {
     /// Why it exists.
     #[serde(flatten)]
     pub origin: Origin,
+    /// What was asked for otherwise than configured.
+    pub asked: Asked,
     /// When it was claimed or asked for.
     pub created_at: Timestamp,
     /// From when deadlines count.
@@ -553,6 +565,7 @@ impl Run {
             id,
             application,
             origin,
+            asked: Asked::default(),
             created_at: now,
             effective_start: now,
             trigger_deadline: now + policy.deadline,

@@ -9,7 +9,7 @@ use lowtide_core::engine::Application;
 use lowtide_core::name::{AppKey, PlatformName, RunId};
 use lowtide_core::policy::Policy;
 use lowtide_core::ports::{Catalog as _, Claim, Clock};
-use lowtide_core::run::{Origin, Run};
+use lowtide_core::run::{Asked, Origin, Run};
 
 use super::results;
 use crate::cli::{Common, RunSlot, Take};
@@ -34,32 +34,26 @@ pub async fn take(common: &Common, args: &Take, printer: Printer) -> Result<Exit
         .into_iter()
         .cloned()
         .map(|mut application| {
-            overrule(&mut application.policy, args);
+            // The deadline becomes part of the row when the row is made.
+            application.policy.deadline = args.deadline.unwrap_or(application.policy.deadline);
             application
         })
         .collect();
     let request = |application: &Application| {
-        Ok(Run::of_request(
+        let mut run = Run::of_request(
             application.key.clone(),
             identity::fresh_run_id()?,
             Origin::Take,
             WallClock.now(),
             &application.policy,
-        ))
+        );
+        run.asked = Asked {
+            format: args.format,
+            target: args.target.clone(),
+        };
+        Ok(run)
     };
     fill(&setup, wanted, request, args.wait, printer).await
-}
-
-fn overrule(policy: &mut Policy, args: &Take) {
-    if let Some(format) = args.format {
-        policy.format = format;
-    }
-    if let Some(target) = &args.target {
-        policy.target = Some(target.clone());
-    }
-    if let Some(deadline) = args.deadline {
-        policy.deadline = deadline;
-    }
 }
 
 /// `lowtide run`
