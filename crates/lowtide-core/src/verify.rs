@@ -131,7 +131,7 @@ pub fn judge(reading: &Reading, median_bytes: Option<u64>) -> Report {
     }
     if !reading.extra.is_empty() {
         report.warnings.push(format!(
-            "{} files that nothing references",
+            "files that nothing references: {}",
             reading.extra.len()
         ));
     }

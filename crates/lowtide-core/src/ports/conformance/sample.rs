@@ -182,7 +182,7 @@ fn report(state_bytes: u64) -> Report {
             max_parallelism: 128,
             state_bytes,
         }],
-        warnings: vec!["2 files that nothing references".to_owned()],
+        warnings: vec!["files that nothing references: 2".to_owned()],
         ..Report::default()
     }
 }
