@@ -5,6 +5,7 @@
 //! stores are enums: a closed set, where `match` asks every new one every question.
 
 pub mod platform;
+mod shared;
 mod store;
 mod text;
 
@@ -72,8 +73,15 @@ pub async fn read(location: &Location) -> Result<Reading, Fault> {
     store::Paths::default().read(location).await
 }
 
+/// A Flink cluster is told where to write: an attempt without a directory was frozen for a
+/// platform that is not told.
+fn no_directory() -> Fault {
+    Fault::permanent("the attempt has no directory of its own")
+        .hint("was the platform of this name of another kind when the savepoint was asked for?")
+}
+
 impl World for Hands {
-    async fn jobs(&self, platform: &PlatformName) -> Result<Vec<JobSeen>, Fault> {
+    async fn jobs(&self, platform: &PlatformName, _name: &str) -> Result<Vec<JobSeen>, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.jobs().await,
         }
@@ -109,7 +117,8 @@ impl World for Hands {
     ) -> Result<Vec<Found>, Fault> {
         match self.platform(platform)? {
             Platform::Flink { paths, .. } => {
-                paths.directories(&attempt.target, &attempt.base).await
+                let own = attempt.directory.as_ref().ok_or_else(no_directory)?;
+                paths.directories(&own.target, &own.base).await
             }
         }
     }
