@@ -4,6 +4,8 @@
 //! saw; this crate only says which kind of fault it met, because only it can know. Platforms and
 //! stores are enums: a closed set, where `match` asks every new one every question.
 
+mod chain;
+pub mod kubernetes;
 pub mod platform;
 mod shared;
 mod store;

@@ -4,7 +4,6 @@
 //! again is the core's to decide. `HTTP/1.1` only, because a connection that carries one request
 //! at a time leaves no doubt which request a cut connection cut.
 
-use std::error::Error as StdError;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::settings::{Auth, Settings, SettingsError};
 use super::{failure, tls, wire};
+use crate::chain::causes;
 use crate::text::one_line;
 
 /// How long to wait for a connection. Together with `DELIVERY_TIMEOUT` no more than what must be
@@ -192,26 +192,6 @@ impl Endpoint {
         ))
         .hint("is `url:` right, `http://` or `https://` too? a proxy, a firewall or a JobManager that stops also cuts connections")
     }
-}
-
-/// An error and everything that it came from, outermost first.
-fn causes<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    /// Real chains have fewer than ten links.
-    const LINKS_MAX: usize = 32;
-    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
-        let error: &'a (dyn StdError + 'static) = *error;
-        // `io::Error::source` leaves out the very error that it wraps.
-        match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        }
-    })
-    .take(LINKS_MAX)
 }
 
 fn tls_fault(base: &str, error: &rustls::Error) -> Fault {
