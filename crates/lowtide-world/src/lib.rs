@@ -78,18 +78,21 @@ impl World for Hands {
     async fn jobs(&self, platform: &PlatformName) -> Result<Vec<JobSeen>, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.jobs().await,
+            Platform::Kubernetes { client, .. } => client.look().await?.all(),
         }
     }
 
     async fn vitals(&self, platform: &PlatformName, job: &JobId) -> Result<Vitals, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.vitals(job).await,
+            Platform::Kubernetes { client, .. } => client.vitals(job).await,
         }
     }
 
     async fn trigger(&self, platform: &PlatformName, attempt: &Attempt) -> Reply {
         match self.platform(platform) {
             Ok(Platform::Flink { client, .. }) => client.trigger(attempt).await,
+            Ok(Platform::Kubernetes { client, .. }) => client.trigger(attempt).await,
             Err(fault) => Reply::NotSent(fault),
         }
     }
@@ -101,6 +104,7 @@ impl World for Hands {
     ) -> Result<Operation, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.operation(attempt).await,
+            Platform::Kubernetes { client, .. } => client.operation(attempt).await,
         }
     }
 
@@ -110,7 +114,7 @@ impl World for Hands {
         attempt: &Attempt,
     ) -> Result<Vec<Found>, Fault> {
         match self.platform(platform)? {
-            Platform::Flink { paths, .. } => {
+            Platform::Flink { paths, .. } | Platform::Kubernetes { paths, .. } => {
                 paths.directories(&attempt.target, &attempt.base).await
             }
         }
@@ -118,7 +122,9 @@ impl World for Hands {
 
     async fn read(&self, platform: &PlatformName, location: &Location) -> Result<Reading, Fault> {
         match self.platform(platform)? {
-            Platform::Flink { paths, .. } => paths.read(location).await,
+            Platform::Flink { paths, .. } | Platform::Kubernetes { paths, .. } => {
+                paths.read(location).await
+            }
         }
     }
 }
