@@ -20,7 +20,7 @@ pub(crate) enum Platform {
     /// A Flink cluster's REST endpoint.
     Flink {
         /// How to ask it.
-        client: flink::Client,
+        client: Box<flink::Client>,
         /// Where to find what it writes.
         paths: Paths,
     },
@@ -37,7 +37,7 @@ impl Platform {
     pub(crate) fn new(settings: PlatformSettings) -> Result<Self, flink::SettingsError> {
         match settings {
             PlatformSettings::Flink(settings) => Ok(Self::Flink {
-                client: flink::Client::new(&settings)?,
+                client: Box::new(flink::Client::new(&settings)?),
                 paths: Paths::new(&settings.paths),
             }),
             PlatformSettings::Kubernetes(settings) => Ok(Self::Kubernetes {

@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(meaning(&seen, "session"), ambiguous);
         assert_eq!(meaning(&seen, "idle"), "none, ");
         assert_eq!(meaning(&seen, "done"), "ended");
-        assert_eq!(meaning(&seen, "order"), "none, orders");
+        assert_eq!(meaning(&seen, "order"), "none, Orders SQL orders");
     }
 
     #[test]
