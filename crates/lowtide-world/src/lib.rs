@@ -83,21 +83,24 @@ fn no_directory() -> Fault {
 }
 
 impl World for Hands {
-    async fn jobs(&self, platform: &PlatformName, _name: &str) -> Result<Vec<JobSeen>, Fault> {
+    async fn jobs(&self, platform: &PlatformName, name: &str) -> Result<Vec<JobSeen>, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.jobs().await,
+            Platform::Kubernetes { client, .. } => client.look().await?.about(name),
         }
     }
 
     async fn vitals(&self, platform: &PlatformName, job: &JobId) -> Result<Vitals, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.vitals(job).await,
+            Platform::Kubernetes { client, .. } => client.vitals(job).await,
         }
     }
 
     async fn trigger(&self, platform: &PlatformName, attempt: &Attempt) -> Reply {
         match self.platform(platform) {
             Ok(Platform::Flink { client, .. }) => client.trigger(attempt).await,
+            Ok(Platform::Kubernetes { client, .. }) => client.trigger(attempt).await,
             Err(fault) => Reply::NotSent(fault),
         }
     }
@@ -109,6 +112,7 @@ impl World for Hands {
     ) -> Result<Operation, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.operation(attempt).await,
+            Platform::Kubernetes { client, .. } => client.operation(attempt).await,
         }
     }
 
@@ -118,7 +122,7 @@ impl World for Hands {
         attempt: &Attempt,
     ) -> Result<Vec<Found>, Fault> {
         match self.platform(platform)? {
-            Platform::Flink { paths, .. } => {
+            Platform::Flink { paths, .. } | Platform::Kubernetes { paths, .. } => {
                 let own = attempt.directory.as_ref().ok_or_else(no_directory)?;
                 paths.directories(&own.target, &own.base).await
             }
@@ -127,7 +131,9 @@ impl World for Hands {
 
     async fn read(&self, platform: &PlatformName, location: &Location) -> Result<Reading, Fault> {
         match self.platform(platform)? {
-            Platform::Flink { paths, .. } => paths.read(location).await,
+            Platform::Flink { paths, .. } | Platform::Kubernetes { paths, .. } => {
+                paths.read(location).await
+            }
         }
     }
 }

@@ -219,3 +219,69 @@ fn no_client(error: &kube::Error) -> Fault {
     };
     fault.hint("try the same with `kubectl`, from where Lowtide runs")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const KUBECONFIG: &str = r#"
+apiVersion: v1
+kind: Config
+clusters:
+- { name: prod, cluster: { server: "https://prod.invalid:6443" } }
+- { name: test, cluster: { server: "https://test.invalid:6443" } }
+users:
+- { name: ann, user: { token: tops3cret } }
+contexts:
+- { name: prod, context: { cluster: prod, user: ann } }
+- { name: test, context: { cluster: test, user: ann, namespace: flink } }
+current-context: prod
+"#;
+
+    async fn connected(kubeconfig: &str, context: Option<&str>) -> Result<Connected, Fault> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        std::fs::write(&path, kubeconfig).unwrap();
+        let access = Access {
+            kubeconfig: Some(path),
+            context: context.map(str::to_owned),
+            namespace: None,
+        };
+        connect(&access).await
+    }
+
+    #[tokio::test]
+    async fn the_context_says_which_cluster_and_namespace() {
+        let current = connected(KUBECONFIG, None).await.unwrap();
+        assert_eq!(current.config.cluster_url.host(), Some("prod.invalid"));
+        assert_eq!(current.namespace, "default");
+        let selected = connected(KUBECONFIG, Some("test")).await.unwrap();
+        assert_eq!(selected.config.cluster_url.host(), Some("test.invalid"));
+        assert_eq!(selected.namespace, "flink");
+        assert!(!selected.in_cluster);
+        assert!(!format!("{selected:?}").contains("tops3cret"));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_context_is_told_with_those_there_are() {
+        let fault = connected(KUBECONFIG, Some("tset")).await.unwrap_err();
+        assert_eq!(fault.text, "the kubeconfig has no context `tset`");
+        assert_eq!(fault.hint.as_deref(), Some("it has: prod, test"));
+    }
+
+    #[tokio::test]
+    async fn a_kubeconfig_that_cannot_be_read_shows_nothing_of_itself() {
+        let broken = KUBECONFIG.replace("{ token: tops3cret }", "{ token: [tops3cret }");
+        let fault = connected(&broken, None).await.unwrap_err();
+        assert!(!format!("{fault:?}").contains("tops3cret"), "{fault:?}");
+        assert!(fault.hint.is_some());
+        let missing = Access {
+            kubeconfig: Some("/nonexistent/config".into()),
+            ..Access::default()
+        };
+        let fault = connect(&missing).await.unwrap_err();
+        assert!(fault.text.contains("/nonexistent/config"), "{fault}");
+    }
+}

@@ -26,6 +26,7 @@ pub mod jobs;
 mod list;
 mod objects;
 pub mod pods;
+mod proxy;
 mod recent;
 mod watch;
 
@@ -34,8 +35,10 @@ use std::time::Duration;
 #[cfg(doc)]
 use lowtide_core::fault::Fault;
 
+pub(crate) use access::Connected;
 pub use access::{Access, ApiServer};
 pub(crate) use objects::{Objects, Selection};
+pub(crate) use proxy::{Login, ServiceProxy};
 pub(crate) use recent::Recent;
 
 /// Default for how long the API server may take for one reading.

@@ -24,6 +24,7 @@ use lowtide_core::resolve::{JobSeen, JobState};
 use lowtide_core::run::{Attempt, Cause, CauseKind, Operation, Reply};
 use tokio::sync::Mutex;
 
+use crate::kubernetes::ServiceProxy;
 use crate::shared::Shared;
 use http::{Answer, Endpoint, Trouble};
 use metrics::Freshness;
@@ -61,13 +62,23 @@ pub struct Client {
 impl Client {
     /// Prepares a client; reads certificates and keys, sends nothing.
     pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        Ok(Self {
-            endpoint: Endpoint::new(settings)?,
-            post_timeout: settings.timeout.min(POST_TIMEOUT_MAX),
+        Ok(Self::of(Endpoint::new(settings)?, settings.timeout))
+    }
+
+    /// Prepares a client of a cluster that is reached through a Kubernetes API server; sends
+    /// nothing.
+    pub(crate) fn through(proxy: ServiceProxy, timeout: Duration) -> Result<Self, SettingsError> {
+        Ok(Self::of(Endpoint::through(proxy, timeout)?, timeout))
+    }
+
+    fn of(endpoint: Endpoint, timeout: Duration) -> Self {
+        Self {
+            endpoint,
+            post_timeout: timeout.min(POST_TIMEOUT_MAX),
             cluster: Mutex::new(None),
             metrics: Freshness::default(),
             listing: Shared::default(),
-        })
+        }
     }
 
     /// Every job that the cluster lists, ended ones too; runs that ask at once share an answer.
