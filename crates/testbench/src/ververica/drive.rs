@@ -17,6 +17,7 @@ use super::settings::Deletion;
 use super::shared::Shared;
 use super::store::{NewSavepoint, Store};
 use crate::flink::JobSpec;
+use crate::say;
 
 /// What is to become of a savepoint.
 #[derive(Debug, Clone)]
@@ -188,12 +189,8 @@ pub(super) fn local_path(location: &str) -> Option<PathBuf> {
 
 /// Moves a deployment to its desired state. A second change waits for the first.
 pub(super) async fn transition(shared: Arc<Shared>, id: String, origin: Origin) {
-    let lock = {
-        let mut store = shared.store();
-        let Some(deployment) = store.deployments.get_mut(&id) else {
-            return;
-        };
-        Arc::clone(&deployment.transition)
+    let Some(lock) = transition_lock(&shared, &id) else {
+        return;
     };
     let _one_at_a_time = lock.lock_owned().await;
     let Some((desired, before)) = begin_transition(&shared, &id) else {
@@ -203,21 +200,24 @@ pub(super) async fn transition(shared: Arc<Shared>, id: String, origin: Origin) 
         let takes = shared.settings(Some(&id)).transition_takes;
         tokio::time::sleep(takes).await;
     }
-    let done = match desired {
-        State::Suspended => suspend(&shared, &id, origin).await,
-        State::Cancelled => cancel(&shared, &id).await,
-        _ => resume(&shared, &id).await,
+    let (done, otherwise) = match desired {
+        State::Suspended => (suspend(&shared, &id, origin).await, before),
+        State::Cancelled => (cancel(&shared, &id).await, before),
+        _ => (resume(&shared, &id).await, State::Failed),
     };
-    let mut store = shared.store();
-    if let Some(deployment) = store.deployments.get_mut(&id) {
-        match done {
-            Ok(()) => deployment.become_state(desired),
-            Err(error) => {
-                deployment.note("TOO_MANY_FAILED_SUSPENSION_ATTEMPTS", &format!("{error:#}"));
-                deployment.become_state(before);
-            }
-        }
+    if let Some(deployment) = shared.store().deployments.get_mut(&id) {
+        deployment.become_state(if done.is_ok() { desired } else { otherwise });
     }
+    if let Err(error) = done {
+        say::step(format!(
+            "deployment {id} did not become {desired:?}: {error:#}"
+        ));
+    }
+}
+
+fn transition_lock(shared: &Shared, id: &str) -> Option<Arc<tokio::sync::Mutex<()>>> {
+    let store = shared.store();
+    Some(Arc::clone(&store.deployments.get(id)?.transition))
 }
 
 /// Marks the deployment as on its way; returns where to, and from where.
@@ -256,6 +256,10 @@ async fn suspend(shared: &Arc<Shared>, id: &str, origin: Origin) -> Result<()> {
         store.begin(new).context("the deployment has gone")?
     };
     if !take(shared, &savepoint, true).await {
+        let event = "TOO_MANY_FAILED_SUSPENSION_ATTEMPTS";
+        if let Some(deployment) = shared.store().deployments.get_mut(id) {
+            deployment.note(event, "The savepoint before the suspension failed");
+        }
         bail!("the savepoint before the suspension failed");
     }
     shared.store().end_job(id);

@@ -295,7 +295,7 @@ impl Emulator {
     /// There is none with this id.
     pub fn hold_in_transition(&self, deployment: &str, time: Duration) -> Result<()> {
         self.change(deployment, |it| {
-            it.transitioning_until = Some(Instant::now() + time)
+            it.transitioning_until = Some(Instant::now() + time);
         })
     }
 
@@ -344,7 +344,7 @@ impl Emulator {
         };
         let taken = self
             .shared
-            .take(&mut self.shared.store(), new, Fate::Natural);
+            .take(&mut self.shared.store(), &new, Fate::Natural);
         taken.map_err(|refusal| anyhow!("{}: {}", refusal.status, refusal.message))
     }
 

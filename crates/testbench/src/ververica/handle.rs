@@ -50,7 +50,7 @@ pub(super) fn handle(asked: &Asked<'_>, fate: Fate) -> Outcome {
         Call::GetToken => platform::get_token(asked),
         Call::DeleteToken => platform::delete_token(asked),
         Call::ListNamespaces => Ok(platform::list_namespaces(asked)),
-        Call::GetNamespace => platform::get_namespace(asked),
+        Call::GetNamespace => Ok(platform::get_namespace(asked)),
     }
 }
 
@@ -110,6 +110,6 @@ impl Asked<'_> {
             ListOrder::Newest => items.reverse(),
             ListOrder::Shuffled => items.sort_by_cached_key(|_| id::uuid()),
         }
-        self.answer(200, Pen::list(kind, items))
+        self.answer(200, Pen::list(kind, &items))
     }
 }

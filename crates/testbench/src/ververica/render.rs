@@ -213,7 +213,7 @@ impl Pen<'_> {
     }
 
     /// The wrapper of a list.
-    pub(super) fn list(kind: &str, items: Vec<Value>) -> Value {
+    pub(super) fn list(kind: &str, items: &[Value]) -> Value {
         json!({ "kind": kind, "apiVersion": "v1", "metadata": {}, "items": items })
     }
 

@@ -35,8 +35,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let _ = axum::serve(CuttableListener(listener), service).await;
 }
 
-/// A request, read.
-#[derive(Debug, Clone)]
+/// A request, read. It has no `Debug`: it holds a secret.
 struct Inbound {
     method: String,
     target: String,

@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use super::answer::Refusal;
 use super::auth::Auth;
-use super::deployment::State;
+use super::deployment::{Deployment, State};
 use super::drive::{self, Fate};
 use super::fault::{self, Active, Deed};
 use super::log::Seen;
@@ -69,7 +69,7 @@ impl Shared {
     pub(super) fn take(
         self: &Arc<Self>,
         store: &mut Store,
-        new: NewSavepoint,
+        new: &NewSavepoint,
         fate: Fate,
     ) -> Result<String, Refusal> {
         let settings = store.settings(Some(&new.deployment)).clone();
@@ -107,7 +107,7 @@ fn no_job(store: &mut Store, deployment: &str) -> Failure {
     let state = store
         .deployments
         .get(deployment)
-        .map_or(State::Failed, |it| it.state());
+        .map_or(State::Failed, Deployment::state);
     let message = format!(
         "There is no job: the deployment is in state {}",
         state.word()

@@ -50,9 +50,9 @@ pub(super) fn list_namespaces(asked: &Asked<'_>) -> Answer {
     asked.answer(200, json!({ "namespaces": items }))
 }
 
-pub(super) fn get_namespace(asked: &Asked<'_>) -> Outcome {
+pub(super) fn get_namespace(asked: &Asked<'_>) -> Answer {
     let body = json!({ "namespace": namespace(asked, &asked.routed.id) });
-    Ok(asked.answer(200, body))
+    asked.answer(200, body)
 }
 
 fn namespace(asked: &Asked<'_>, name: &str) -> Value {

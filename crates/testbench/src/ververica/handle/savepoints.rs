@@ -57,7 +57,7 @@ pub(super) fn create(asked: &Asked<'_>, fate: Fate) -> Outcome {
     };
     let id = match location {
         Some(location) => register(&mut store, new, location)?,
-        None => asked.shared.take(&mut store, new, fate)?,
+        None => asked.shared.take(&mut store, &new, fate)?,
     };
     let made = store.savepoint(asked.namespace(), &id)?;
     let mut shown = asked.pen().savepoint(made);
