@@ -7,6 +7,8 @@
 {{- $catalog := and .catalog (eq $values.catalog.kind "volume") -}}
 serviceAccountName: {{ include "lowtide.serviceAccount" $root }}
 automountServiceAccountToken: {{ gt (len $rights) 0 }}
+# The variables that Kubernetes would make of a Service named `lowtide` begin as Lowtide's own do.
+enableServiceLinks: false
 restartPolicy: {{ .restartPolicy }}
 terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
 {{- with $values.priorityClassName }}
