@@ -79,8 +79,8 @@ volumes:
   - name: token
     secret:
       secretName: {{ .name }}
-      # Read through `fsGroup`, by nobody else.
-      defaultMode: 0440
+      # 0440: read through `fsGroup`, by nobody else. In decimal, because YAML 1.1 and 1.2 differ on octal numbers.
+      defaultMode: 288
       items:
         - key: {{ .key }}
           path: token

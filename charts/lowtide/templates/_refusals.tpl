@@ -22,6 +22,9 @@
 {{- if and $values.savepoints.paths $values.config.platforms -}}
 {{- include "lowtide.refuse" (list "`savepoints.paths` and `config.platforms` are both set" "`savepoints.paths` is for `platform`: write `paths` into the platform in `config.platforms`") -}}
 {{- end -}}
+{{- if eq (lower (include "lowtide.timeZone" .)) "local" -}}
+{{- include "lowtide.refuse" (list "the time zone `Local` is that of whichever machine looks at it" "name the zone: `timeZone: Europe/Berlin`") -}}
+{{- end -}}
 {{- if $values.serviceMonitor.enabled -}}
 {{- include "lowtide.refuse" (list "`serviceMonitor.enabled` is true, but this release of Lowtide has no metrics to read" "leave it off; alert on failed Jobs meanwhile (`kube_job_status_failed`)") -}}
 {{- end -}}
@@ -48,7 +51,7 @@
 {{- if kindIs "map" $application -}}
 {{- range $key := list "schedule" "every" "timezone" -}}
 {{- if hasKey $application $key -}}
-{{- include "lowtide.refuse" (list (printf "the application `%v` has a `%s` of its own, and a CronJob has one schedule for all" $application.name $key) $serve) -}}
+{{- include "lowtide.refuse" (list (printf "the application `%v` has its own `%s`, and a CronJob has one schedule for all" $application.name $key) $serve) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -72,6 +75,9 @@
 {{- end -}}
 {{- else -}}
 {{- $plain := regexReplaceAll "(?i)JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC|SUN|MON|TUE|WED|THU|FRI|SAT" . "0" -}}
+{{- if not (regexMatch "(?i)^[0-9*,/HLW#()\\s-]+$" $plain) -}}
+{{- include "lowtide.refuse" (list (printf "`schedule: %q` is not a cron pattern" .) "its fields hold numbers, names, `*`, `,`, `-` and `/`") -}}
+{{- end -}}
 {{- $own := regexFind "(?i)[HLW#]" $plain -}}
 {{- if $own -}}
 {{- include "lowtide.refuse" (list (printf "a CronJob cannot express `%s` in `schedule: %q`" $own .) "`mode: serve` can: it knows H, L, W and #") -}}
@@ -81,9 +87,6 @@
 {{- end -}}
 {{- if regexMatch "(^|[,-])7($|[,/-])" (last $fields) -}}
 {{- include "lowtide.refuse" (list (printf "a CronJob cannot express Sunday as 7 in `schedule: %q`" .) "write 0 or SUN; or use `mode: serve`") -}}
-{{- end -}}
-{{- if not (regexMatch "^[0-9*,/-]+$" (regexReplaceAll "[ \t]+" $plain "")) -}}
-{{- include "lowtide.refuse" (list (printf "`schedule: %q` is not a cron pattern" .) "fields hold numbers, names, `*`, `,`, `-` and `/`") -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

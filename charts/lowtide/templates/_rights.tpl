@@ -3,12 +3,14 @@
 
 {{/* A map from Kubernetes namespace to the rules that hold in it, as YAML; empty where no right is needed.
      - `batch/jobs` get: a CronJob's pod reads, from its own Job, which slot it fills.
-     - pods, services: a one-shot lists them once; the daemon also watches them. */}}
+     - pods, services: a one-shot lists them once; the daemon also watches them.
+     - services/proxy, with `reach: proxy`: requests to Flink go through the API server. */}}
 {{- define "lowtide.rules" -}}
 {{- $config := include "lowtide.config" . | fromYaml -}}
 {{- $serve := eq .Values.mode "serve" -}}
 {{- $seen := ternary (list "list" "watch") (list "list") $serve -}}
 {{- $resources := dict -}}
+{{- $proxied := dict -}}
 {{- range $name, $platform := $config.platforms -}}
 {{- with $platform.ververica -}}
 {{- if eq (default "api" .resolve) "pods" -}}
@@ -19,11 +21,18 @@
 {{- with $platform.kubernetes -}}
 {{- $namespace := .namespace | default $.Release.Namespace -}}
 {{- $_ := set $resources $namespace (concat (get $resources $namespace | default list) (list "pods" "services") | uniq) -}}
+{{- if eq (default "" .reach) "proxy" -}}
+{{- $_ := set $proxied $namespace true -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $rules := dict -}}
 {{- range $namespace, $kinds := $resources -}}
 {{- $_ := set $rules $namespace (list (dict "apiGroups" (list "") "resources" ($kinds | sortAlpha) "verbs" $seen)) -}}
+{{- end -}}
+{{- range $namespace, $yes := $proxied -}}
+{{- $proxy := dict "apiGroups" (list "") "resources" (list "services/proxy") "verbs" (list "create" "get") -}}
+{{- $_ := set $rules $namespace (append (get $rules $namespace) $proxy) -}}
 {{- end -}}
 {{- if not $serve -}}
 {{- $here := .Release.Namespace -}}

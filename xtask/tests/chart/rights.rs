@@ -156,14 +156,16 @@ fn the_roles_are_what_the_table_says() {
     let api = format!("vvp: {{ ververica: {{ {url}, resolve: api }} }}");
     let unsaid = format!("vvp: {{ ververica: {{ {url} }} }}");
     let fleet = format!("fleet: {{ kubernetes: {{ namespace: {FLINK} }} }}");
+    let proxied = format!("fleet: {{ kubernetes: {{ namespace: {FLINK}, reach: proxy }} }}");
     let flink = "session: { flink: { url: \"http://jobmanager:8081\" } }".to_owned();
     let both = format!("{pods}, {fleet}");
-    let cases: [(&str, &[&str]); 6] = [
+    let cases: [(&str, &[&str]); 7] = [
         (&api, &[]),
         (&unsaid, &[]),
         (&flink, &[]),
         (&pods, &["`resolve: pods`"]),
         (&fleet, &["`kubernetes` platform"]),
+        (&proxied, &["`kubernetes` platform", "`reach: proxy`"]),
         (&both, &["`resolve: pods`", "`kubernetes` platform"]),
     ];
     for mode in ["cronjob", "serve"] {
