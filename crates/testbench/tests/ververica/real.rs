@@ -6,6 +6,7 @@ use crate::common::{
 };
 use serde_json::{Value, json};
 use testbench::flink::JobSpec;
+use testbench::http::until;
 use testbench::ververica::{DeploymentSpec, Origin, Phase, Profile, State};
 
 #[test]
@@ -121,6 +122,21 @@ fn a_savepoint_that_fails_in_flink_tells_flinks_cause() {
         "{failure}"
     );
     assert!(failure["failedAt"].is_string());
+
+    // Without a savepoint it is not suspended: its job goes on.
+    let body = json!({ "spec": { "state": "SUSPENDED" } });
+    let path = format!("{DEPLOYMENTS}/emulated-nowhere");
+    ask(&emulator, "PATCH", &path, &body);
+    until("the suspension to fail", LIMIT, || {
+        let found = emulator.savepoints(&id);
+        let failed = found
+            .iter()
+            .any(|it| it.origin == Origin::Suspend && it.phase == Phase::Failed);
+        Ok(failed.then_some(()))
+    })
+    .unwrap();
+    emulator.wait_state(&id, State::Running, LIMIT).unwrap();
+    assert_eq!(job.state().unwrap(), "RUNNING");
 }
 
 #[test]

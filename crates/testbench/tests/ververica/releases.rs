@@ -1,12 +1,13 @@
 //! What each release has, and how it is addressed.
 
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 
 use crate::common::{
     DEPLOYMENTS, LIMIT, QUICK, SAVEPOINTS, ask, emulator, get, items, post, quick, simulated, take,
 };
 use serde_json::{Value, json};
-use testbench::http::{request_with, until};
+use testbench::http::{self, request_with, until};
 use testbench::ververica::{DeploymentSpec, Origin, Profile};
 
 #[test]
@@ -209,4 +210,14 @@ fn pods_carry_the_labels_and_two_generations_carry_two_jobs() {
     let session = emulator.deploy(spec).unwrap();
     let pods = emulator.pods(&session);
     assert!(pods.len() == 2 && pods[0]["metadata"]["labels"].get("deploymentId").is_none());
+}
+
+#[test]
+fn it_answers_on_every_listener_it_is_given() {
+    let (emulator, _orders) = quick();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let second = format!("http://{}", listener.local_addr().unwrap());
+    emulator.listen_on(listener).unwrap();
+    let listed = http::get(&second, DEPLOYMENTS).unwrap();
+    assert_eq!(listed["items"][0]["metadata"]["name"], "orders");
 }
