@@ -1,9 +1,10 @@
 //! Who may ask.
 
-use crate::common::{DEPLOYMENTS, QUICK, SAVEPOINTS, get, quick, request_for, simulated};
 use serde_json::{Value, json};
 use testbench::http::request_with;
 use testbench::ververica::{Emulator, Role, Unauthenticated};
+
+use crate::common::{DEPLOYMENTS, QUICK, SAVEPOINTS, get, quick, request_for, simulated};
 
 #[test]
 fn tokens_are_of_a_namespace_and_a_role() {

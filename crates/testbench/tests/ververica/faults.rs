@@ -3,13 +3,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+use testbench::http::{self, until};
+use testbench::ververica::{Call, Deed, Fault, Phase, Profile};
+
 use crate::common::{
     DEPLOYMENTS, LIMIT, QUICK, SAVEPOINTS, SLOW, emulator, get, one, post, quick, request_for,
     simulated, take,
 };
-use serde_json::json;
-use testbench::http::{self, until};
-use testbench::ververica::{Call, Deed, Fault, Phase, Profile};
 
 #[test]
 fn faults_before_creation_make_nothing() {

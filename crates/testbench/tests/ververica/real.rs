@@ -1,13 +1,16 @@
 //! Deployments that are real jobs on a real Flink.
 
-use crate::common::{
-    CLUSTER, DEPLOYMENTS, LIMIT, SAVEPOINTS, ask, emulator, get, items, post, real, request_for,
-    take, wait_ended, wait_gone,
-};
+use std::sync::Arc;
+
 use serde_json::{Value, json};
-use testbench::flink::JobSpec;
+use testbench::flink::{Cluster, JobSpec, Release};
 use testbench::http::until;
 use testbench::ververica::{DeploymentSpec, Origin, Phase, Profile, State};
+
+use crate::common::{
+    CLUSTER, DEPLOYMENTS, LIMIT, SAVEPOINTS, ask, emulator, get, items, one, post, real,
+    request_for, take, wait_ended, wait_gone,
+};
 
 #[test]
 fn a_real_job_leaves_a_real_savepoint_and_loses_it_when_it_is_deleted() {
@@ -154,4 +157,23 @@ fn native_format_is_asked_for_where_the_setting_says() {
     let triggers = CLUSTER.savepoint_triggers().unwrap();
     let ours = triggers.iter().find(|seen| seen.job_id == job).unwrap();
     assert!(ours.kind.contains("NATIVE"), "{ours:?}");
+}
+
+#[test]
+fn a_savepoint_outlasts_a_flink_that_is_away_and_fails_when_its_job_is_gone() {
+    let cluster = Arc::new(Cluster::builder(Release::V1_20).start().unwrap());
+    let emulator = emulator(Profile::V2_7);
+    let spec = JobSpec::named("emulated-lost");
+    let job = cluster.submit(&spec).unwrap();
+    let deployment = DeploymentSpec::flink("emulated-lost", &cluster, &spec, &job);
+    let lost = emulator.deploy(deployment).unwrap();
+    cluster.kill_job_manager().unwrap();
+    let made = post(&emulator, &lost).json().unwrap();
+    let id = &made["metadata"]["id"];
+    assert_eq!(one(&emulator, id)["status"]["state"], "STARTED");
+    cluster.start_job_manager().unwrap();
+    // Without high availability the new JobManager knows no job.
+    let ended = wait_ended(&emulator, id);
+    let message = ended["status"]["failure"]["message"].as_str().unwrap();
+    assert!(message.contains("FlinkJobNotFoundException"), "{message}");
 }

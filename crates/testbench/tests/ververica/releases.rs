@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 
-use crate::common::{
-    DEPLOYMENTS, LIMIT, QUICK, SAVEPOINTS, ask, emulator, get, items, post, quick, simulated, take,
-};
 use serde_json::{Value, json};
 use testbench::http::{self, request_with, until};
 use testbench::ververica::{DeploymentSpec, Origin, Profile};
+
+use crate::common::{
+    DEPLOYMENTS, LIMIT, QUICK, SAVEPOINTS, ask, emulator, get, items, post, quick, simulated, take,
+};
 
 #[test]
 fn release_2_1_knows_ids_only_and_deletes_nothing() {

@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{
-    DEPLOYMENTS, LIMIT, QUICK, SAVEPOINTS, SLOW, ask, emulator, get, items, message, one, post,
-    quick, request_for, simulated, take, wait_gone,
-};
 use serde_json::{Value, json};
 use testbench::http::until;
 use testbench::ververica::{
     Annotations, Deletion, DeploymentSpec, ErrorBody, FlinkSavepointId, ListOrder, MadeBy,
     NotRunning, Origin, Phase, Profile, SecondSavepoint, SimulatedLocation, State,
+};
+
+use crate::common::{
+    DEPLOYMENTS, LIMIT, QUICK, SAVEPOINTS, SLOW, ask, emulator, get, items, message, one, post,
+    quick, request_for, simulated, take, wait_gone,
 };
 
 #[test]
