@@ -11,6 +11,7 @@
 
 mod answer;
 mod auth;
+mod builder;
 mod connection;
 mod deployment;
 mod drive;
@@ -32,8 +33,9 @@ mod shared;
 mod store;
 
 pub use auth::Role;
+pub use builder::Builder;
 pub use deployment::{DeploymentSpec, SimulatedLocation, State};
-pub use emulator::{Builder, Emulator};
+pub use emulator::Emulator;
 pub use fault::{Deed, Fault, Fired};
 pub use log::Seen;
 pub use pods::slug;

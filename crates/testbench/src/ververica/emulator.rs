@@ -8,11 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use jiff::Timestamp;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::auth::{Auth, Role};
+use super::auth::Role;
+use super::builder::Builder;
 use super::deployment::{Backing, Deployment, DeploymentSpec, State};
 use super::drive::{self, Fate};
 use super::fault::{Fault, Fired};
@@ -34,93 +34,11 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest name of a deployment since 2.4 (vendor documentation, "REST API for CI/CD").
 const NAME_BYTES_MAX: usize = 63;
 
-/// The namespace that is always there.
-const DEFAULT_NAMESPACE: &str = "default";
-
-/// What an emulator is to be like; made by [`Emulator::builder`].
-#[derive(Debug)]
-pub struct Builder {
-    profile: Profile,
-    bearer: bool,
-    namespaces: Vec<String>,
-    settings: Settings,
-}
-
-impl Builder {
-    /// The release that it is; 2.7 unless told.
-    #[must_use]
-    pub fn profile(mut self, profile: Profile) -> Self {
-        self.profile = profile;
-        self
-    }
-
-    /// It asks for API tokens; the community edition, which it is unless told, does not.
-    #[must_use]
-    pub fn bearer(mut self) -> Self {
-        self.bearer = true;
-        self
-    }
-
-    /// One more namespace; `default` is there. The community edition has no other.
-    #[must_use]
-    pub fn namespace(mut self, name: &str) -> Self {
-        self.namespaces.push(name.to_owned());
-        self
-    }
-
-    /// How it behaves at first.
-    #[must_use]
-    pub fn settings(mut self, settings: Settings) -> Self {
-        self.settings = settings;
-        self
-    }
-
-    /// Starts it on a free port of 127.0.0.1.
-    ///
-    /// # Errors
-    /// No port or thread is to be had, or the community edition was to have a second namespace.
-    pub fn start(self) -> Result<Emulator> {
-        ensure!(
-            self.bearer || self.namespaces.is_empty(),
-            "the community edition has the namespace {DEFAULT_NAMESPACE} only"
-        );
-        let listener = TcpListener::bind("127.0.0.1:0").context("listen on loopback")?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("vvp-emulator")
-            .enable_all()
-            .build()?;
-        let names = self
-            .namespaces
-            .into_iter()
-            .chain([DEFAULT_NAMESPACE.to_owned()]);
-        let store = Store {
-            namespaces: names.map(|name| (name, Timestamp::now())).collect(),
-            settings: self.settings,
-            ..Store::default()
-        };
-        let auth = if self.bearer {
-            Auth::bearer()
-        } else {
-            Auth::community()
-        };
-        let shared = Shared::new(self.profile, auth, runtime.handle().clone(), store);
-        let emulator = Emulator {
-            url,
-            shared: Arc::new(shared),
-            runtime: Some(runtime),
-        };
-        emulator.listen_on(listener)?;
-        Ok(emulator)
-    }
-}
-
 /// A running emulator; it ends when it is dropped.
 pub struct Emulator {
-    url: String,
-    shared: Arc<Shared>,
-    runtime: Option<Runtime>,
+    pub(super) url: String,
+    pub(super) shared: Arc<Shared>,
+    pub(super) runtime: Option<Runtime>,
 }
 
 impl fmt::Debug for Emulator {
@@ -134,12 +52,7 @@ impl fmt::Debug for Emulator {
 impl Emulator {
     /// What an emulator is to be like.
     pub fn builder() -> Builder {
-        Builder {
-            profile: Profile::V2_7,
-            bearer: false,
-            namespaces: Vec::new(),
-            settings: Settings::default(),
-        }
+        Builder::new()
     }
 
     /// Its address, `http://127.0.0.1:PORT`.

@@ -159,7 +159,10 @@ impl Store {
             let event = "AN_UNRECOVERABLE_FAILURE_WHILE_TAKING_A_SAVEPOINT";
             deployment.note(event, &failure.message);
         }
-        savepoint.fail(Phase::Failed, failure);
+        // One that is to be deleted goes on to its deletion.
+        if savepoint.phase == Phase::Started {
+            savepoint.fail(Phase::Failed, failure);
+        }
     }
 
     /// Notes that the job of a deployment has ended.
