@@ -17,7 +17,7 @@ fn dry_run(node: &Node, object: &Value) -> (u16, Value) {
         .unwrap()
 }
 
-/// The pod that a CronJob or a Deployment would make.
+/// The pod that a `CronJob` or a `Deployment` would make.
 fn pod_of(template: &Value, namespace: &str) -> Value {
     let mut pod = template.clone();
     pod["apiVersion"] = json!("v1");
