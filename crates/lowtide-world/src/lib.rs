@@ -4,7 +4,10 @@
 //! saw; this crate only says which kind of fault it met, because only it can know. Platforms and
 //! stores are enums: a closed set, where `match` asks every new one every question.
 
+mod chain;
+pub mod kubernetes;
 pub mod platform;
+mod shared;
 mod store;
 mod text;
 
@@ -72,22 +75,32 @@ pub async fn read(location: &Location) -> Result<Reading, Fault> {
     store::Paths::default().read(location).await
 }
 
+/// A Flink cluster is told where to write: an attempt without a directory was frozen for a
+/// platform that is not told.
+fn no_directory() -> Fault {
+    Fault::permanent("the attempt has no directory of its own")
+        .hint("was the platform of this name of another kind when the savepoint was asked for?")
+}
+
 impl World for Hands {
-    async fn jobs(&self, platform: &PlatformName) -> Result<Vec<JobSeen>, Fault> {
+    async fn jobs(&self, platform: &PlatformName, name: &str) -> Result<Vec<JobSeen>, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.jobs().await,
+            Platform::Kubernetes { client, .. } => client.look().await?.about(name),
         }
     }
 
     async fn vitals(&self, platform: &PlatformName, job: &JobId) -> Result<Vitals, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.vitals(job).await,
+            Platform::Kubernetes { client, .. } => client.vitals(job).await,
         }
     }
 
     async fn trigger(&self, platform: &PlatformName, attempt: &Attempt) -> Reply {
         match self.platform(platform) {
             Ok(Platform::Flink { client, .. }) => client.trigger(attempt).await,
+            Ok(Platform::Kubernetes { client, .. }) => client.trigger(attempt).await,
             Err(fault) => Reply::NotSent(fault),
         }
     }
@@ -99,6 +112,7 @@ impl World for Hands {
     ) -> Result<Operation, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.operation(attempt).await,
+            Platform::Kubernetes { client, .. } => client.operation(attempt).await,
         }
     }
 
@@ -108,15 +122,18 @@ impl World for Hands {
         attempt: &Attempt,
     ) -> Result<Vec<Found>, Fault> {
         match self.platform(platform)? {
-            Platform::Flink { paths, .. } => {
-                paths.directories(&attempt.target, &attempt.base).await
+            Platform::Flink { paths, .. } | Platform::Kubernetes { paths, .. } => {
+                let own = attempt.directory.as_ref().ok_or_else(no_directory)?;
+                paths.directories(&own.target, &own.base).await
             }
         }
     }
 
     async fn read(&self, platform: &PlatformName, location: &Location) -> Result<Reading, Fault> {
         match self.platform(platform)? {
-            Platform::Flink { paths, .. } => paths.read(location).await,
+            Platform::Flink { paths, .. } | Platform::Kubernetes { paths, .. } => {
+                paths.read(location).await
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where applications run.
 
 pub mod flink;
+pub mod kubernetes;
 
 use crate::store::Paths;
 
@@ -9,6 +10,8 @@ use crate::store::Paths;
 pub enum PlatformSettings {
     /// A Flink cluster's REST endpoint.
     Flink(flink::Settings),
+    /// The Flink clusters of a Kubernetes namespace.
+    Kubernetes(kubernetes::Settings),
 }
 
 /// One platform: how to ask it, and where to find what it writes.
@@ -17,8 +20,15 @@ pub(crate) enum Platform {
     /// A Flink cluster's REST endpoint.
     Flink {
         /// How to ask it.
-        client: flink::Client,
+        client: Box<flink::Client>,
         /// Where to find what it writes.
+        paths: Paths,
+    },
+    /// The Flink clusters of a Kubernetes namespace.
+    Kubernetes {
+        /// How to ask them.
+        client: Box<kubernetes::Client>,
+        /// Where to find what they write.
         paths: Paths,
     },
 }
@@ -27,7 +37,11 @@ impl Platform {
     pub(crate) fn new(settings: PlatformSettings) -> Result<Self, flink::SettingsError> {
         match settings {
             PlatformSettings::Flink(settings) => Ok(Self::Flink {
-                client: flink::Client::new(&settings)?,
+                client: Box::new(flink::Client::new(&settings)?),
+                paths: Paths::new(&settings.paths),
+            }),
+            PlatformSettings::Kubernetes(settings) => Ok(Self::Kubernetes {
+                client: Box::new(kubernetes::Client::new(&settings)),
                 paths: Paths::new(&settings.paths),
             }),
         }

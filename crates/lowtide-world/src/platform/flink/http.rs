@@ -4,7 +4,6 @@
 //! again is the core's to decide. `HTTP/1.1` only, because a connection that carries one request
 //! at a time leaves no doubt which request a cut connection cut.
 
-use std::error::Error as StdError;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,8 @@ use serde::de::DeserializeOwned;
 
 use super::settings::{Auth, Settings, SettingsError};
 use super::{failure, tls, wire};
+use crate::chain::causes;
+use crate::kubernetes::{self, ServiceProxy};
 use crate::text::one_line;
 
 /// How long to wait for a connection. Together with `DELIVERY_TIMEOUT` no more than what must be
@@ -32,9 +33,18 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Endpoint {
     /// Without a password and without a slash at its end.
     base: String,
-    auth: Option<Auth>,
+    login: Login,
     client: reqwest::Client,
     timeout: Duration,
+}
+
+/// How requests log in.
+#[derive(Debug)]
+enum Login {
+    Nobody,
+    Fixed(Auth),
+    /// As the kubeconfig says, to the API server that passes requests on.
+    ApiServer(kubernetes::Login),
 }
 
 /// Why there is no answer.
@@ -57,28 +67,50 @@ impl From<Trouble> for Fault {
 impl Endpoint {
     pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let (url, auth) = settings.address()?;
-        let builder = reqwest::Client::builder();
+        let builder = reqwest::Client::builder().tls_backend_preconfigured(tls::config(settings)?);
+        Self::build(
+            builder,
+            url.as_str(),
+            auth.map_or(Login::Nobody, Login::Fixed),
+            settings.timeout,
+        )
+    }
+
+    /// An endpoint behind the API server's proxy. The proxy variables of the environment do not
+    /// concern it, as they do not concern any request to the API server.
+    pub(super) fn through(proxy: ServiceProxy, timeout: Duration) -> Result<Self, SettingsError> {
+        let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(proxy.tls)
+            .no_proxy();
+        Self::build(builder, &proxy.base, Login::ApiServer(proxy.login), timeout)
+    }
+
+    fn build(
+        builder: reqwest::ClientBuilder,
+        base: &str,
+        login: Login,
+        timeout: Duration,
+    ) -> Result<Self, SettingsError> {
         #[cfg(target_os = "linux")]
         let builder = builder.tcp_user_timeout(DELIVERY_TIMEOUT);
         let client = builder
-            .tls_backend_preconfigured(tls::config(settings)?)
             .http1_only()
             .retry(retry::never())
             .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
             .user_agent("lowtide")
             .build()
             .map_err(SettingsError::Client)?;
         Ok(Self {
-            base: url.as_str().trim_end_matches('/').to_owned(),
-            auth,
+            base: base.trim_end_matches('/').to_owned(),
+            login,
             client,
-            timeout: settings.timeout,
+            timeout,
         })
     }
 
     pub(super) async fn get(&self, path: &str, bytes_max: usize) -> Result<Answer, Fault> {
-        let request = self.request(Method::GET, path).timeout(self.timeout);
+        let request = self.request(Method::GET, path).await?.timeout(self.timeout);
         Ok(self.send(request, path, self.timeout, bytes_max).await?)
     }
 
@@ -89,19 +121,25 @@ impl Endpoint {
         timeout: Duration,
         bytes_max: usize,
     ) -> Result<Answer, Trouble> {
-        let request = self.request(Method::POST, path).json(body).timeout(timeout);
+        let request = (self
+            .request(Method::POST, path)
+            .await
+            .map_err(Trouble::NotSent)?)
+        .json(body)
+        .timeout(timeout);
         self.send(request, path, timeout, bytes_max).await
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Fault> {
         let request = self.client.request(method, format!("{}{path}", self.base));
-        match &self.auth {
-            None => request,
-            Some(Auth::Basic { user, password }) => {
+        Ok(match &self.login {
+            Login::Nobody => request,
+            Login::Fixed(Auth::Basic { user, password }) => {
                 request.basic_auth(user, Some(password.expose_secret()))
             }
-            Some(Auth::Bearer(token)) => request.bearer_auth(token.expose_secret()),
-        }
+            Login::Fixed(Auth::Bearer(token)) => request.bearer_auth(token.expose_secret()),
+            Login::ApiServer(login) => request.headers(login.headers().await?),
+        })
     }
 
     async fn send(
@@ -194,26 +232,6 @@ impl Endpoint {
     }
 }
 
-/// An error and everything that it came from, outermost first.
-fn causes<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    /// Real chains have fewer than ten links.
-    const LINKS_MAX: usize = 32;
-    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
-        let error: &'a (dyn StdError + 'static) = *error;
-        // `io::Error::source` leaves out the very error that it wraps.
-        match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        }
-    })
-    .take(LINKS_MAX)
-}
-
 fn tls_fault(base: &str, error: &rustls::Error) -> Fault {
     let text = format!("{base}: TLS: {}", one_line(&error.to_string()));
     let hint = match error {
@@ -239,6 +257,8 @@ pub(super) struct Answer {
     body: Vec<u8>,
     /// Flink's own words, if these are an error of Flink's.
     errors: Option<String>,
+    /// The words of the Kubernetes API server, if these are an error of its own.
+    api_server: Option<String>,
 }
 
 impl Answer {
@@ -248,13 +268,18 @@ impl Answer {
             .then(|| serde_json::from_slice::<wire::Errors>(&body).ok())
             .flatten()
             .map(|errors| errors.errors.join("\n"));
+        let api_server = (status >= 400 && matches!(endpoint.login, Login::ApiServer(_)))
+            .then(|| serde_json::from_slice::<wire::KubernetesStatus>(&body).ok())
+            .flatten()
+            .map(|status| one_line(&status.message));
         Self {
             status,
             base: endpoint.base.clone(),
-            logged_in: endpoint.auth.is_some(),
+            logged_in: !matches!(endpoint.login, Login::Nobody),
             html: declared_html || begins_as_html,
             body,
             errors,
+            api_server,
         }
     }
 
@@ -292,6 +317,9 @@ impl Answer {
 
     fn what(&self) -> String {
         let status = self.status;
+        if let Some(said) = &self.api_server {
+            return format!("the Kubernetes API server says: {said} (status {status})");
+        }
         match (&self.errors, self.html) {
             (Some(errors), _) => format!("{} (status {status})", failure::message(errors)),
             (None, true) => match title(&self.body) {
@@ -303,6 +331,9 @@ impl Answer {
     }
 
     fn kind(&self) -> (FaultKind, Option<&'static str>) {
+        if self.api_server.is_some() {
+            return kind_of_proxy(self.status);
+        }
         match self.status {
             200..=299 if self.html => (
                 FaultKind::Transient,
@@ -362,6 +393,27 @@ impl Answer {
                 ),
             ),
         }
+    }
+}
+
+/// What an error of the API server means, that was to pass a request on.
+fn kind_of_proxy(status: u16) -> (FaultKind, Option<&'static str>) {
+    match status {
+        401 => (
+            FaultKind::Permanent,
+            Some("the API server does not accept the login: has the token expired?"),
+        ),
+        403 => (
+            FaultKind::Permanent,
+            Some(
+                "`reach: proxy` needs a Role with `{ apiGroups: [\"\"], resources: [services/proxy], verbs: [get, create] }`",
+            ),
+        ),
+        // Its own word for a Service that is being made anew, or that nobody stands behind.
+        _ => (
+            FaultKind::Transient,
+            Some("does the cluster's JobManager run, and does its REST Service lead to it?"),
+        ),
     }
 }
 

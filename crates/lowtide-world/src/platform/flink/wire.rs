@@ -218,6 +218,12 @@ pub(super) struct Errors {
     pub(super) errors: Vec<String>,
 }
 
+/// An error of the Kubernetes API server (`meta/v1` `Status`), which may stand between.
+#[derive(Deserialize)]
+pub(super) struct KubernetesStatus {
+    pub(super) message: String,
+}
+
 /// Whether a text can be the id of a job or a vertex: 32 hexadecimal digits
 /// (`AbstractID`).
 pub(super) fn is_id(text: &str) -> bool {
