@@ -262,7 +262,8 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
                 self.call(&mut run).await?
             } else {
                 let asked = run.clone();
-                self.while_owning(&mut run, self.observe(&asked)).await?
+                self.while_owning(&mut run, self.observe(&asked, policy))
+                    .await?
             };
             let Some(seen) = seen else {
                 return Ok(Walked::Yielded);
@@ -300,10 +301,10 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
     }
 
     /// Does the one piece of I/O that the run asks for.
-    async fn observe(&self, run: &Run) -> Seen {
+    async fn observe(&self, run: &Run, policy: &Policy) -> Seen {
         let platform = &run.application.platform;
         match (run::next(run), run.attempt()) {
-            (Next::Jobs, _) => Seen::Jobs(self.world.jobs(platform).await),
+            (Next::Jobs, _) => Seen::Jobs(self.world.jobs(platform, &policy.job).await),
             (Next::Vitals(job), _) => {
                 Seen::Vitals(self.world.vitals(platform, &job).await.map(Box::new))
             }

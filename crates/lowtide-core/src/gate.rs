@@ -7,7 +7,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::name::Location;
+use crate::name::{Location, SavepointId};
 use crate::resolve::JobState;
 use crate::run::{Cause, CauseKind};
 use crate::savepoint::Format;
@@ -45,6 +45,9 @@ pub struct Vitals {
     pub tolerable_failures: Option<u32>,
     /// Whether the state backend can write the canonical format (ForSt cannot).
     pub canonical_possible: bool,
+    /// The savepoints that the platform lists of the job and when it made each, where it takes no
+    /// trigger id and chooses the directory itself.
+    pub listed: Option<Vec<(SavepointId, Timestamp)>>,
     /// Where the cluster puts savepoints by default, with its scheme.
     pub savepoint_directory: Option<Location>,
     /// The scheme of locations without one (`fs.default-scheme`), where the cluster has another
@@ -109,7 +112,8 @@ pub fn decide(vitals: &Vitals, asked: &Asked<'_>) -> Gate {
 }
 
 fn must_fail(vitals: &Vitals, asked: &Asked<'_>) -> Option<Cause> {
-    if asked.target.is_none() && vitals.savepoint_directory.is_none() {
+    let directory_known = asked.target.is_some() || vitals.savepoint_directory.is_some();
+    if vitals.listed.is_none() && !directory_known {
         return Some(
             Cause::new(CauseKind::NoSavepointDirectory, "the cluster has no savepoint directory, and the application has no `target`")
                 .hint("set `target:` for the application or for all under `defaults:`, or `execution.checkpointing.savepoint-dir` (`state.savepoints.dir` before Flink 1.20) in the cluster's configuration"),
@@ -170,6 +174,7 @@ mod tests {
             checkpoint_timeout: None,
             tolerable_failures: Some(0),
             canonical_possible: true,
+            listed: None,
             savepoint_directory: Some(Location::new("/savepoints")),
             default_scheme: None,
             store_duration: None,

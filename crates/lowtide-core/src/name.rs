@@ -142,6 +142,10 @@ plain_text! {
     JobId
 }
 plain_text! {
+    /// A savepoint's id on a platform that keeps savepoints as things of their own (VVP: a UUID).
+    SavepointId
+}
+plain_text! {
     /// Who walks runs: one process of Lowtide, unique for its lifetime.
     OwnerId
 }

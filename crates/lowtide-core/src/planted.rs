@@ -25,6 +25,14 @@ pub enum Bug {
     ForgetLate,
     /// Keeps a savepoint that verification proved broken.
     KeepBroken,
+    /// Asks again where the platform takes no trigger id and the reply was lost.
+    PostAgain,
+    /// Takes a request whose reply did not come in time for one that was never made.
+    LateReplyIsRefusal,
+    /// Forgets which savepoints were listed before the request.
+    ForgetListed,
+    /// Takes a savepoint without our mark for ours.
+    OwnUnmarked,
 }
 
 #[cfg(lowtide_planted_bugs)]
@@ -35,7 +43,7 @@ thread_local! {
 #[cfg(lowtide_planted_bugs)]
 impl Bug {
     /// Every bug of this kind.
-    pub const ALL: [Bug; 10] = [
+    pub const ALL: [Bug; 14] = [
         Bug::RepeatAfterWindow,
         Bug::AttemptWithoutProof,
         Bug::UnknownIsFailed,
@@ -46,6 +54,10 @@ impl Bug {
         Bug::IgnoreOverlap,
         Bug::ForgetLate,
         Bug::KeepBroken,
+        Bug::PostAgain,
+        Bug::LateReplyIsRefusal,
+        Bug::ForgetListed,
+        Bug::OwnUnmarked,
     ];
 
     /// Plants a bug for the current thread, or none.

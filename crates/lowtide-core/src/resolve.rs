@@ -29,14 +29,21 @@ pub enum JobState {
     Cancelled,
     /// `FAILED`.
     Failed,
+    /// On its way from one state to another, as the platform says (VVP: `TRANSITIONING`).
+    InTransition,
+    /// Stopped with its state saved, until somebody starts it again (VVP: `SUSPENDED`).
+    Suspended,
     /// A word that this release does not know.
     Other,
 }
 
 impl JobState {
-    /// Whether the job has ended for good.
+    /// Whether nothing runs any more.
     pub fn is_ended(self) -> bool {
-        matches!(self, Self::Finished | Self::Cancelled | Self::Failed)
+        matches!(
+            self,
+            Self::Finished | Self::Cancelled | Self::Failed | Self::Suspended
+        )
     }
 
     /// As users read it.
@@ -49,6 +56,8 @@ impl JobState {
             Self::Finished => "finished",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
+            Self::InTransition => "in transition",
+            Self::Suspended => "suspended",
             Self::Other => "in a state that this release does not know",
         }
     }

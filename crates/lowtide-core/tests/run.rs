@@ -61,6 +61,7 @@ fn vitals() -> Vitals {
         checkpoint_timeout: Some(SignedDuration::from_secs(600)),
         tolerable_failures: Some(0),
         canonical_possible: true,
+        listed: None,
         savepoint_directory: Some(Location::new("/savepoints")),
         default_scheme: None,
         store_duration: Some(SignedDuration::from_mins(5)),
@@ -216,7 +217,7 @@ fn the_straight_way_ends_kept() {
     assert!(story.grants_call());
     let attempt = story.run.attempt().expect("one").clone();
     assert_eq!(
-        attempt.target,
+        attempt.directory.expect("of its own").target,
         Location::new("/savepoints/orders/20270115T080000Z-1")
     );
     let story = story.accepted();
@@ -318,6 +319,7 @@ fn unknown_ends_as_found() {
     let found = vec![Found {
         location: place(),
         has_metadata: true,
+        foreign: false,
     }];
     let story = Story::sent()
         .accepted()
@@ -349,6 +351,7 @@ fn lost_needs_two_looks_ten_seconds_apart_and_a_job_that_began_later() {
     let orphan = vec![Found {
         location: place(),
         has_metadata: false,
+        foreign: false,
     }];
     let story = story.after(1).search(Ok(Some(fresh)), Ok(orphan));
     assert!(matches!(
@@ -716,14 +719,17 @@ fn what_lies_beside_is_late_or_an_orphan() {
         Found {
             location: place(),
             has_metadata: true,
+            foreign: false,
         },
         Found {
             location: Location::new("/savepoints/x/late"),
             has_metadata: true,
+            foreign: false,
         },
         Found {
             location: Location::new("/savepoints/x/orphan"),
             has_metadata: false,
+            foreign: false,
         },
     ];
     let story = Story::sent()
@@ -757,6 +763,7 @@ fn what_comes_after_the_end_is_late() {
     let found = vec![Found {
         location: place(),
         has_metadata: true,
+        foreign: false,
     }];
     let (after, news) = run::look(&story.run, &[Some(found.clone())], &[], second(1_020));
     assert_eq!(news[0].standing, Standing::Late);
@@ -785,5 +792,6 @@ fn what_was_asked_for_stays_with_the_row() {
     let story = story.send();
     let attempt = story.run.attempt().expect("one");
     assert_eq!(attempt.format, Format::Native);
-    assert_eq!(attempt.base, Location::new("/elsewhere"));
+    let own = attempt.directory.as_ref().expect("of its own");
+    assert_eq!(own.base, Location::new("/elsewhere"));
 }

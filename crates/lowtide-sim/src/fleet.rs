@@ -89,14 +89,18 @@ impl Platform {
 
     /// The directories in an attempt's own one.
     pub fn directories_of(&self, attempt: &Attempt) -> Vec<Found> {
-        let prefix = format!("{}/", attempt.target);
+        let Some(own) = &attempt.directory else {
+            return Vec::new();
+        };
+        let prefix = format!("{}/", own.target);
         self.directories
-            .range(attempt.target.clone()..)
-            .take_while(|(location, _)| location.as_str().starts_with(attempt.target.as_str()))
+            .range(own.target.clone()..)
+            .take_while(|(location, _)| location.as_str().starts_with(own.target.as_str()))
             .filter(|(location, _)| location.as_str().starts_with(&prefix))
             .map(|(location, directory)| Found {
                 location: location.clone(),
                 has_metadata: directory.has_metadata,
+                foreign: false,
             })
             .collect()
     }

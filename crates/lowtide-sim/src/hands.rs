@@ -240,7 +240,7 @@ impl Hands {
 }
 
 impl World for Hands {
-    async fn jobs(&self, platform: &PlatformName) -> Result<Vec<JobSeen>, Fault> {
+    async fn jobs(&self, platform: &PlatformName, _name: &str) -> Result<Vec<JobSeen>, Fault> {
         self.ask(platform, |state, _, ix| Ok(state.platforms[ix].jobs_seen()))
             .await
     }
@@ -418,6 +418,7 @@ fn vitals(state: &State, now: Timestamp, ix: usize, id: &JobId) -> Result<Vitals
         checkpoint_timeout: job.timeout_told,
         tolerable_failures: job.tolerable_failures,
         canonical_possible: true,
+        listed: None,
         savepoint_directory: Some(platform.base.clone()),
         default_scheme: None,
         store_duration: Some(STORE_DURATION),

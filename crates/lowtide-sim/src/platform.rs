@@ -207,9 +207,11 @@ impl State {
     fn new_location(&mut self, attempt: &Attempt) -> Location {
         self.serial += 1;
         let job: String = attempt.job.as_str().chars().take(6).collect();
-        attempt
-            .target
-            .join(&format!("savepoint-{job}-{:012x}", self.serial))
+        let name = format!("savepoint-{job}-{:012x}", self.serial);
+        match &attempt.directory {
+            Some(own) => own.target.join(&name),
+            None => Location::new("/").join(&name),
+        }
     }
 
     /// Draws what is to become of a request.

@@ -285,7 +285,8 @@ impl State {
                 let own = run
                     .attempts
                     .iter()
-                    .any(|attempt| location.as_str().starts_with(attempt.target.as_str()));
+                    .filter_map(|attempt| attempt.directory.as_ref())
+                    .any(|own| location.as_str().starts_with(own.target.as_str()));
                 let whole = self.platforms[ix]
                     .directories
                     .get(location)
@@ -620,8 +621,8 @@ fn frozen(attempt: &Attempt) -> impl PartialEq + '_ {
         &attempt.job,
         attempt.job_started_at,
         attempt.trigger_id,
-        &attempt.target,
-        &attempt.base,
+        &attempt.directory,
+        attempt.listing.as_ref().map(|listing| &listing.before),
         attempt.format,
         attempt.frozen_at,
     )

@@ -7,6 +7,7 @@
 mod chain;
 pub mod kubernetes;
 pub mod platform;
+mod shared;
 mod store;
 mod text;
 
@@ -74,11 +75,18 @@ pub async fn read(location: &Location) -> Result<Reading, Fault> {
     store::Paths::default().read(location).await
 }
 
+/// A Flink cluster is told where to write: an attempt without a directory was frozen for a
+/// platform that is not told.
+fn no_directory() -> Fault {
+    Fault::permanent("the attempt has no directory of its own")
+        .hint("was the platform of this name of another kind when the savepoint was asked for?")
+}
+
 impl World for Hands {
-    async fn jobs(&self, platform: &PlatformName) -> Result<Vec<JobSeen>, Fault> {
+    async fn jobs(&self, platform: &PlatformName, name: &str) -> Result<Vec<JobSeen>, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.jobs().await,
-            Platform::Kubernetes { client, .. } => client.look().await?.all(),
+            Platform::Kubernetes { client, .. } => client.look().await?.about(name),
         }
     }
 
@@ -115,7 +123,8 @@ impl World for Hands {
     ) -> Result<Vec<Found>, Fault> {
         match self.platform(platform)? {
             Platform::Flink { paths, .. } | Platform::Kubernetes { paths, .. } => {
-                paths.directories(&attempt.target, &attempt.base).await
+                let own = attempt.directory.as_ref().ok_or_else(no_directory)?;
+                paths.directories(&own.target, &own.base).await
             }
         }
     }

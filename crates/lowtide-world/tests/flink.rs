@@ -14,7 +14,7 @@ use lowtide_core::fault::{Fault, FaultKind};
 use lowtide_core::name::{JobId, Location, PlatformName, RunId, TriggerId};
 use lowtide_core::ports::World;
 use lowtide_core::resolve::JobState;
-use lowtide_core::run::{Attempt, CauseKind, Operation, Reply};
+use lowtide_core::run::{Attempt, CauseKind, Operation, OwnDirectory, Reply};
 use lowtide_core::savepoint::Format;
 use lowtide_core::verify;
 use lowtide_world::Hands;
@@ -100,8 +100,11 @@ impl Bench {
             job: JobId::new(job),
             job_started_at: now,
             trigger_id: TriggerId::of_attempt(RunId::from_bytes([7; 16]), *attempts),
-            target: base.join("orders").join(&format!("request-{attempts}")),
-            base: base.clone(),
+            directory: Some(OwnDirectory {
+                target: base.join("orders").join(&format!("request-{attempts}")),
+                base: base.clone(),
+            }),
+            listing: None,
             format,
             checkpoint_timeout: None,
             tolerable_failures: None,
@@ -154,7 +157,7 @@ impl Bench {
 
     async fn jobs_and_vitals(&self, job: &JobHandle) -> Result<()> {
         let quiet = self.cluster.submit(&JobSpec::named("quiet"))?;
-        let jobs = self.hands.jobs(&self.platform).await?;
+        let jobs = self.hands.jobs(&self.platform, "orders").await?;
         ensure!(jobs.len() == 2, "{jobs:?}");
         let seen = jobs
             .iter()
@@ -181,7 +184,7 @@ impl Bench {
             .await?;
         ensure!(!vitals.checkpointing, "{vitals:?}");
         quiet.cancel()?;
-        let jobs = self.hands.jobs(&self.platform).await?;
+        let jobs = self.hands.jobs(&self.platform, "orders").await?;
         ensure!(
             jobs.iter()
                 .any(|seen| seen.name == "quiet" && seen.state == JobState::Cancelled)
@@ -219,8 +222,9 @@ impl Bench {
             let Operation::Completed(location) = self.end_of(&attempt).await? else {
                 bail!("not completed");
             };
+            let own = attempt.directory.as_ref().context("no directory")?;
             ensure!(
-                location.as_str().starts_with(attempt.target.as_str()),
+                location.as_str().starts_with(own.target.as_str()),
                 "{location}"
             );
             ensure!(self.directories(&attempt).await? == [true]);
@@ -262,7 +266,7 @@ impl Bench {
 
     async fn unknown_ids(&self, job: &JobHandle) -> Result<()> {
         let never_sent = self.attempt(&job.id, &self.root(), Format::Canonical);
-        let started_at = self.hands.jobs(&self.platform).await?;
+        let started_at = self.hands.jobs(&self.platform, "orders").await?;
         let started_at = started_at
             .iter()
             .find(|seen| seen.id == never_sent.job)
@@ -382,7 +386,7 @@ impl Bench {
     async fn wrong_base_path(&self) -> Result<()> {
         let lost = hands(&format!("{}/flink/", self.cluster.url()))?;
         let fault = lost
-            .jobs(&self.platform)
+            .jobs(&self.platform, "orders")
             .await
             .err()
             .context("no API there")?;

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use lowtide_core::fault::FaultKind;
 use lowtide_core::name::{JobId, Location, PlatformName, RunId, TriggerId};
 use lowtide_core::ports::World;
-use lowtide_core::run::{Attempt, CauseKind, Operation, Reply};
+use lowtide_core::run::{Attempt, CauseKind, Operation, OwnDirectory, Reply};
 use lowtide_core::savepoint::Format;
 use lowtide_world::Hands;
 use lowtide_world::flink::{Auth, Settings};
@@ -176,8 +176,11 @@ fn attempt() -> Attempt {
         job: JobId::new(JOB),
         job_started_at: now,
         trigger_id: TriggerId::of_attempt(RunId::from_bytes([1; 16]), 1),
-        target: base.join("orders").join("request-1"),
-        base,
+        directory: Some(OwnDirectory {
+            target: base.join("orders").join("request-1"),
+            base,
+        }),
+        listing: None,
         format: Format::Native,
         checkpoint_timeout: None,
         tolerable_failures: None,
@@ -233,7 +236,7 @@ async fn a_connection_that_is_cut_after_the_request_brings_no_second_one() -> Re
     let reply = hands.trigger(&flink(), &attempt()).await;
     ensure!(matches!(reply, Reply::Unclear(_)), "{reply:?}");
     // Were it sent again, it would be on its way by now: the next request comes after it.
-    let _ = hands.jobs(&flink()).await;
+    let _ = hands.jobs(&flink(), "orders").await;
     ensure!(server.posts() == 1, "{:?}", server.requests());
     Ok(())
 }
@@ -243,10 +246,10 @@ async fn a_kept_connection_that_is_cut_after_the_request_brings_no_second_one() 
     let jobs = json("200 OK", r#"{"jobs":[]}"#);
     let server = Server::start(vec![Act::Say(jobs.clone()), Act::Close, Act::Say(jobs)]).await?;
     let hands = server.hands()?;
-    hands.jobs(&flink()).await?;
+    hands.jobs(&flink(), "orders").await?;
     let reply = hands.trigger(&flink(), &attempt()).await;
     ensure!(matches!(reply, Reply::Unclear(_)), "{reply:?}");
-    hands.jobs(&flink()).await?;
+    hands.jobs(&flink(), "orders").await?;
     ensure!(server.posts() == 1, "{:?}", server.requests());
     Ok(())
 }
@@ -257,7 +260,7 @@ async fn a_kept_connection_that_the_server_closed_meanwhile_brings_at_most_one()
         let jobs = json("200 OK", r#"{"jobs":[]}"#);
         let server = Server::start(vec![Act::SayAndClose(jobs), Act::Say(accepted())]).await?;
         let hands = server.hands()?;
-        hands.jobs(&flink()).await?;
+        hands.jobs(&flink(), "orders").await?;
         // No waiting: the request and the news of the closed connection race each other.
         let reply = hands.trigger(&flink(), &attempt()).await;
         let posts = server.posts();
@@ -472,7 +475,7 @@ async fn faults_say_what_answered_and_how_long_it_lasts() -> Result<()> {
         let server = Server::saying(answer).await?;
         let fault = server
             .hands()?
-            .jobs(&flink())
+            .jobs(&flink(), "orders")
             .await
             .err()
             .context("an odd reply passed")?;
@@ -510,7 +513,7 @@ async fn silence_ends_with_the_timeout() -> Result<()> {
     let server = Server::start(vec![Act::Wait]).await?;
     let fault = server
         .hands()?
-        .jobs(&flink())
+        .jobs(&flink(), "orders")
         .await
         .err()
         .context("an answer")?;
@@ -566,7 +569,9 @@ async fn a_path_before_the_api_is_kept() -> Result<()> {
     let server = Server::saying(json("200 OK", r#"{"jobs":[]}"#)).await?;
     for path in ["/proxy/flink", "/proxy/flink/"] {
         let url = format!("http://{}{path}", server.address);
-        hands(Settings::new(url.parse()?))?.jobs(&flink()).await?;
+        hands(Settings::new(url.parse()?))?
+            .jobs(&flink(), "orders")
+            .await?;
     }
     for request in server.requests() {
         ensure!(
@@ -594,7 +599,11 @@ async fn logins_are_sent_and_never_shown() -> Result<()> {
         let mut settings = server.settings()?;
         settings.auth = Some(auth);
         let hands = hands(settings)?;
-        let fault = hands.jobs(&flink()).await.err().context("let in")?;
+        let fault = hands
+            .jobs(&flink(), "orders")
+            .await
+            .err()
+            .context("let in")?;
         ensure!(
             fault
                 .hint
@@ -616,7 +625,11 @@ async fn a_password_in_the_address_is_used_and_never_shown() -> Result<()> {
     let server = Server::saying(html("403 Forbidden")).await?;
     let url = format!("http://ann:tops3cret@{}", server.address);
     let hands = hands(Settings::new(url.parse()?))?;
-    let fault = hands.jobs(&flink()).await.err().context("let in")?;
+    let fault = hands
+        .jobs(&flink(), "orders")
+        .await
+        .err()
+        .context("let in")?;
     ensure!(server.requests()[0].contains("Basic YW5uOnRvcHMzY3JldA=="));
     ensure!(!format!("{hands:?}{fault:?}").contains("tops3cret"));
     Ok(())

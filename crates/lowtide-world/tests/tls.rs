@@ -116,7 +116,7 @@ fn flink() -> PlatformName {
 }
 
 async fn fault(settings: Settings) -> Result<Fault> {
-    let fault = hands(settings)?.jobs(&flink()).await;
+    let fault = hands(settings)?.jobs(&flink(), "orders").await;
     let fault = fault.err().context("the server was believed")?;
     ensure!(fault.hint.is_some(), "{fault:?}");
     Ok(fault)
@@ -131,7 +131,7 @@ async fn a_server_is_believed_only_with_its_issuer() -> Result<()> {
     ensure!(unknown.text.contains("certificate"), "{unknown:?}");
 
     settings.ca = Some(authority.path("ca.pem"));
-    ensure!(hands(settings)?.jobs(&flink()).await?.is_empty());
+    ensure!(hands(settings)?.jobs(&flink(), "orders").await?.is_empty());
     Ok(())
 }
 
@@ -154,7 +154,7 @@ async fn a_client_certificate_is_shown() -> Result<()> {
     ensure!(refused.kind == FaultKind::Permanent, "{refused:?}");
 
     settings.client_cert = Some(authority.client()?);
-    ensure!(hands(settings)?.jobs(&flink()).await?.is_empty());
+    ensure!(hands(settings)?.jobs(&flink(), "orders").await?.is_empty());
     Ok(())
 }
 

@@ -1,38 +1,39 @@
 //! Asks platforms without changing anything: which jobs there are, and whether a savepoint would
 //! work.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use lowtide_core::engine::Application;
 use lowtide_core::fault::Fault;
-use lowtide_core::name::{PlatformName, RunId};
+use lowtide_core::name::{AppKey, RunId};
 use lowtide_core::ports::World;
 use lowtide_core::resolve::JobSeen;
 use lowtide_core::run::{self, Context, Next, Origin, Run, Seen};
 use tokio::task::JoinSet;
 
-/// What each platform lists, or why it cannot be asked.
-pub type Jobs = BTreeMap<PlatformName, Result<Vec<JobSeen>, Fault>>;
+/// What its platform lists for each application, or why it cannot be asked.
+pub type Jobs = BTreeMap<AppKey, Result<Vec<JobSeen>, Fault>>;
 
-/// Asks all of these platforms at once.
-pub async fn jobs<W: World + 'static>(world: &Arc<W>, platforms: BTreeSet<&PlatformName>) -> Jobs {
+/// Asks for all of these applications at once.
+pub async fn jobs<W: World + 'static>(world: &Arc<W>, applications: &[&Application]) -> Jobs {
     let mut asking = JoinSet::new();
     let mut jobs = Jobs::new();
-    for platform in platforms {
+    for application in applications {
+        let (key, name) = (application.key.clone(), application.policy.job.clone());
         // What stands here if asking panics.
         let silent = Fault::transient("asking ended by a defect of Lowtide");
-        jobs.insert(platform.clone(), Err(silent));
-        let (world, platform) = (Arc::clone(world), platform.clone());
+        jobs.insert(key.clone(), Err(silent));
+        let world = Arc::clone(world);
         asking.spawn(async move {
-            let answer = world.jobs(&platform).await;
-            (platform, answer)
+            let answer = world.jobs(&key.platform, &name).await;
+            (key, answer)
         });
     }
     while let Some(asked) = asking.join_next().await {
-        if let Ok((platform, answer)) = asked {
-            jobs.insert(platform, answer);
+        if let Ok((key, answer)) = asked {
+            jobs.insert(key, answer);
         }
     }
     jobs

@@ -158,8 +158,10 @@ impl<P> Deref for Crashing<P> {
 }
 
 impl<W: World> World for Crashing<W> {
-    async fn jobs(&self, platform: &PlatformName) -> Result<Vec<JobSeen>, Fault> {
-        self.points.around("jobs", self.port.jobs(platform)).await
+    async fn jobs(&self, platform: &PlatformName, name: &str) -> Result<Vec<JobSeen>, Fault> {
+        self.points
+            .around("jobs", self.port.jobs(platform, name))
+            .await
     }
 
     async fn vitals(&self, platform: &PlatformName, job: &JobId) -> Result<Vitals, Fault> {

@@ -82,8 +82,11 @@ pub struct Attempt {
     pub job_started_at: Timestamp,
     /// The key of the request.
     pub trigger_id: String,
-    /// Its own directory.
-    pub target: String,
+    /// Its own directory, where the platform lets one be chosen.
+    pub target: Option<String>,
+    /// What the platform calls its savepoint, where it has ids of its own (VVP).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform_id: Option<String>,
     /// `canonical` or `native`.
     pub format: &'static str,
     /// When it was prepared.
@@ -478,7 +481,12 @@ impl Attempt {
             job: attempt.job.to_string(),
             job_started_at: attempt.job_started_at,
             trigger_id: attempt.trigger_id.to_string(),
-            target: attempt.target.to_string(),
+            target: attempt.directory.as_ref().map(|own| own.target.to_string()),
+            platform_id: attempt
+                .listing
+                .as_ref()
+                .and_then(|listing| listing.savepoint.as_ref())
+                .map(ToString::to_string),
             format: format(attempt.format),
             frozen_at: attempt.frozen_at,
             sent_at: attempt.sent_at,

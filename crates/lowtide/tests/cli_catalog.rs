@@ -10,7 +10,7 @@ use lowtide_core::name::{
 };
 use lowtide_core::policy::Policy;
 use lowtide_core::ports::{Catalog as _, Commit};
-use lowtide_core::run::{Attempt, AttemptEnd, Cause, CauseKind, Outcome, Phase, Run};
+use lowtide_core::run::{Attempt, AttemptEnd, Cause, CauseKind, Outcome, OwnDirectory, Phase, Run};
 use lowtide_core::savepoint::{Format, Savepoint, Standing, Verification};
 use lowtide_core::schedule::Never;
 use lowtide_core::verify::{OperatorReport, Report};
@@ -54,11 +54,14 @@ fn ended(application: &str, nominal: Timestamp, location: &Location, outcome: Ou
         job: JobId::new("f36b0f5a5d6a4ab8a3ed5bd1f5b2f0aa"),
         job_started_at: at("2026-11-01T00:00:00Z"),
         trigger_id: TriggerId::of_attempt(run.id, 1),
-        target: Location::new(format!(
-            "/savepoints/{application}/{}",
-            run.directory_name(1)
-        )),
-        base: Location::new("/savepoints"),
+        directory: Some(OwnDirectory {
+            target: Location::new(format!(
+                "/savepoints/{application}/{}",
+                run.directory_name(1)
+            )),
+            base: Location::new("/savepoints"),
+        }),
+        listing: None,
         format: Format::Canonical,
         checkpoint_timeout: Some(SignedDuration::from_mins(10)),
         tolerable_failures: Some(0),

@@ -29,10 +29,11 @@ pub trait Clock: Send + Sync {
 
 /// Platforms and stores: one piece of I/O a method, nothing decided.
 pub trait World: Send + Sync {
-    /// Every job that the platform lists, ended ones too.
+    /// The jobs of this name, ended ones too, and others that may have been meant.
     fn jobs(
         &self,
         platform: &PlatformName,
+        name: &str,
     ) -> impl Future<Output = Result<Vec<JobSeen>, Fault>> + Send;
 
     /// What the job looks like just now; [`FaultKind::Gone`](crate::fault::FaultKind::Gone) if
@@ -50,14 +51,16 @@ pub trait World: Send + Sync {
         attempt: &Attempt,
     ) -> impl Future<Output = Reply> + Send;
 
-    /// Asks what became of the attempt's trigger id.
+    /// Asks what became of the attempt's trigger id; where the platform takes none, of the
+    /// savepoint that it named, or what it lists.
     fn operation(
         &self,
         platform: &PlatformName,
         attempt: &Attempt,
     ) -> impl Future<Output = Result<Operation, Fault>> + Send;
 
-    /// Lists the directories in the attempt's own one. One that does not exist is empty, but only
+    /// Lists the directories in the attempt's own one; where the platform chooses the directory,
+    /// what it lists as completed since the request. One that does not exist is empty, but only
     /// where the directory that it would lie in can be seen: else it is a fault, because absence
     /// that cannot be told from blindness proves nothing.
     fn directories(

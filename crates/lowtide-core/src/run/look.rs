@@ -25,7 +25,9 @@ pub(super) fn schedule_looks(run: &mut Run, now: Timestamp) {
     let smooth = |run: &Run| {
         run.attempts.iter().all(|attempt| {
             attempt.sent_at.is_none()
-                || attempt.calls <= 1 && matches!(attempt.end, Some(AttemptEnd::Completed))
+                || attempt.calls <= 1
+                    && !attempt.is_foreign()
+                    && matches!(attempt.end, Some(AttemptEnd::Completed))
         })
     };
     if !smooth(run) && !planted(Bug::ForgetLate) {
@@ -111,7 +113,12 @@ fn beside(run: &Run, number: u32, found: &Found, now: Timestamp) -> Option<Savep
             at: now,
             tries: 0,
         };
-        (Standing::Late, unread, Some(now))
+        let standing = if found.foreign {
+            Standing::Foreign
+        } else {
+            Standing::Late
+        };
+        (standing, unread, Some(now))
     } else {
         (Standing::Orphan, Verification::Nothing, None)
     };

@@ -16,12 +16,17 @@ mod seen;
 pub use advance::{advance, next};
 pub use look::{LOOKS_AFTER, look};
 pub use pace::{backoff, poll_delay};
-pub use seen::{CONTEXT_SAVEPOINTS, Context, Found, Next, Operation, Reply, Searched, Seen, Step};
+pub use seen::{
+    CONTEXT_SAVEPOINTS, Context, Found, Listed, ListedState, Next, Operation, Reply, Searched,
+    Seen, Step,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::name::{AppKey, JobId, Location, OwnerId, RunId, TriggerId};
+use std::collections::BTreeSet;
+
+use crate::name::{AppKey, JobId, Location, OwnerId, RunId, SavepointId, TriggerId};
 use crate::policy::Policy;
 use crate::savepoint::Format;
 
@@ -151,6 +156,9 @@ pub enum CauseKind {
     Lost,
     /// What came of the request could not be found out.
     LostSight,
+    /// The answer to the one request was lost, and the platform lists no savepoint that could
+    /// have come of it.
+    LostReply,
 }
 
 impl CauseKind {
@@ -172,6 +180,7 @@ impl CauseKind {
             Self::Broken => "broken",
             Self::Lost => "lost",
             Self::LostSight => "lost sight",
+            Self::LostReply => "lost reply",
         }
     }
 }
@@ -317,6 +326,27 @@ pub enum AttemptEnd {
     LostSight,
 }
 
+/// A directory that nobody but one attempt writes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnDirectory {
+    /// The directory.
+    pub target: Location,
+    /// The one under which it lies, which must be there for an absent `target` to prove anything.
+    pub base: Location,
+}
+
+/// On a platform that takes no trigger id: which of the savepoints that it lists is the answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// The savepoints that it listed before the request: none of them is.
+    pub before: BTreeSet<SavepointId>,
+    /// The one that fills the slot, once known.
+    pub savepoint: Option<SavepointId>,
+    /// Whether that one is someone else's: it carries no mark of ours, and no reply to us named
+    /// it.
+    pub foreign: bool,
+}
+
 /// One request to the platform; frozen before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -328,11 +358,12 @@ pub struct Attempt {
     pub job_started_at: Timestamp,
     /// The key of the request.
     pub trigger_id: TriggerId,
-    /// A directory of its own.
-    pub target: Location,
-    /// The directory under which `target` lies, which must be there for an absent `target` to
-    /// prove anything.
-    pub base: Location,
+    /// A directory of its own, where the platform lets us choose one.
+    #[serde(flatten)]
+    pub directory: Option<OwnDirectory>,
+    /// What tells its savepoint from others, where the platform takes no trigger id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<Listing>,
     /// The format asked for.
     pub format: Format,
     /// The job's own limit for a savepoint, where it can be read.
@@ -364,6 +395,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Whether the savepoint that it ends with is someone else's.
+    pub fn is_foreign(&self) -> bool {
+        self.listing.as_ref().is_some_and(|listing| listing.foreign)
+    }
+
     /// Until when a 404 for the trigger id proves that nothing was accepted.
     pub fn repeat_until(&self) -> Option<Timestamp> {
         // A store duration below a second means "for ever" to Flink; what Flink keeps by default
@@ -476,6 +512,10 @@ pub struct Run {
     pub gate_since: Option<Timestamp>,
     /// The job that the name resolved to.
     pub job: Option<JobId>,
+    /// Set where nothing is remembered of what an earlier process may have asked for the same
+    /// slot: no call before this time, and none without a look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look_first_from: Option<Timestamp>,
     /// Its requests.
     pub attempts: Vec<Attempt>,
     /// Set while sight is lost.
@@ -574,6 +614,7 @@ impl Run {
             resolving_since: None,
             gate_since: None,
             job: None,
+            look_first_from: None,
             attempts: Vec::new(),
             unknown: None,
             hold: None,

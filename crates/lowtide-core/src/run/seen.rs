@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Cause, Run};
 use crate::fault::Fault;
 use crate::gate::Vitals;
-use crate::name::{JobId, Location};
+use crate::name::{JobId, Location, SavepointId, TriggerId};
 use crate::resolve::JobSeen;
 use crate::savepoint::Savepoint;
 use crate::verify::Reading;
@@ -22,7 +22,8 @@ pub enum Next {
     /// Ask what became of the attempt's trigger id.
     Operation,
     /// Sight is lost: ask for the trigger id, then look at the job, then into the attempt's own
-    /// directory; in this order, so that a savepoint that completes in between is seen.
+    /// directory; in this order, so that a savepoint that completes in between is seen. Also the
+    /// look before the request of a run that nothing is remembered of.
     Search,
     /// Read the savepoint.
     Read(Location),
@@ -35,6 +36,8 @@ pub enum Next {
 pub enum Reply {
     /// It will be tried (HTTP 202): no success yet.
     Accepted,
+    /// It will be tried, and this is what the platform calls the savepoint that may come of it.
+    Created(SavepointId),
     /// It will not be tried: the platform itself said so.
     Refused(Cause),
     /// Nothing was delivered: the connection was refused.
@@ -57,6 +60,38 @@ pub enum Operation {
         /// When the job's incarnation began, read after the 404; `None` if the job is gone.
         job_started_at: Option<Timestamp>,
     },
+    /// The platform takes no trigger id, and what it called the savepoint is not known: all that
+    /// it lists of the job.
+    Listed(Vec<Listed>),
+}
+
+/// A savepoint in a platform's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// What the platform calls it.
+    pub id: SavepointId,
+    /// Whether somebody asked for it (VVP's origin `USER_REQUEST`); not a copy, nor a side
+    /// effect of suspending.
+    pub requested: bool,
+    /// The mark that our requests carry, where the platform keeps it.
+    pub mark: Option<TriggerId>,
+    /// When the platform made it, by the platform's clock.
+    pub created_at: Timestamp,
+    /// How far it is.
+    pub state: ListedState,
+}
+
+/// How far a listed savepoint is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListedState {
+    /// Under way.
+    InProgress,
+    /// Complete, and where it lies.
+    Completed(Location),
+    /// It failed, and why.
+    Failed(Cause),
+    /// On its way out, or in a state that this release does not know: not to be relied on.
+    Other,
 }
 
 /// A directory in an attempt's target.
@@ -66,6 +101,8 @@ pub struct Found {
     pub location: Location,
     /// Whether it has a `_metadata`: Flink's commit point, written last.
     pub has_metadata: bool,
+    /// Whether somebody else asked for it. In a directory of the attempt's own nobody did.
+    pub foreign: bool,
 }
 
 /// What a search gave; the fields in the order of asking.

@@ -110,6 +110,7 @@ pub(super) fn directories(
         found.push(Found {
             location: target.join(&name),
             has_metadata,
+            foreign: false,
         });
     }
     found.sort_by(|a, b| a.location.cmp(&b.location));

@@ -99,11 +99,12 @@ async fn ask(setup: &Setup) -> Result<(Vec<shape::Online>, Exit), Trouble> {
         .map(|application| &application.key.platform)
         .collect();
     let hands = Arc::new(setup.hands(&platforms)?);
-    let jobs = asking::jobs(&hands, platforms).await;
+    let all: Vec<_> = applications.iter().collect();
+    let jobs = asking::jobs(&hands, &all).await;
     let mut exit = Exit::Fine;
     let mut online = Vec::with_capacity(applications.len());
     for application in applications {
-        let rehearsed = match jobs.get(&application.key.platform) {
+        let rehearsed = match jobs.get(&application.key) {
             Some(jobs) => asking::rehearse(&*hands, application, jobs, WallClock.now()).await,
             None => continue,
         };

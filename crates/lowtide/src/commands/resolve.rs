@@ -27,11 +27,11 @@ pub async fn resolve(common: &Common, args: &Names, printer: Printer) -> Result<
         .map(|application| &application.key.platform)
         .collect();
     let hands = Arc::new(setup.hands(&platforms)?);
-    let jobs = asking::jobs(&hands, platforms).await;
+    let jobs = asking::jobs(&hands, &chosen).await;
     let applications: Vec<shape::Resolution> = chosen
         .into_iter()
         .filter_map(|application| {
-            let jobs = jobs.get(&application.key.platform)?;
+            let jobs = jobs.get(&application.key)?;
             Some(resolution(application, jobs))
         })
         .collect();

@@ -187,8 +187,18 @@ impl Page<'_> {
         self.line(2, "job", &attempt.job.to_string());
         self.time(2, "job started", Some(attempt.job_started_at));
         self.line(2, "format", shape::format(attempt.format));
-        self.line(2, "target", &attempt.target.to_string());
-        self.line(2, "trigger id", &attempt.trigger_id.to_string());
+        if let Some(own) = &attempt.directory {
+            self.line(2, "target", &own.target.to_string());
+        }
+        match &attempt.listing {
+            None => self.line(2, "trigger id", &attempt.trigger_id.to_string()),
+            Some(listing) => {
+                self.line(2, "mark", &attempt.trigger_id.to_string());
+                if let Some(savepoint) = &listing.savepoint {
+                    self.line(2, "platform's id", &savepoint.to_string());
+                }
+            }
+        }
         self.time(2, "prepared", Some(attempt.frozen_at));
         self.time(2, "sent", attempt.sent_at);
         self.time(2, "accepted", attempt.accepted_at);

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use lowtide_catalog::{Catalog, RunFilter, SavepointFilter};
 use lowtide_core::name::{Location, RunId};
-use lowtide_core::run::{Attempt, AttemptEnd, Outcome, Run};
+use lowtide_core::run::{Attempt, AttemptEnd, Outcome, OwnDirectory, Run};
 use lowtide_core::savepoint::{Savepoint, Standing, Verification};
 use testbench::flink::{Cluster, JobHandle, SavepointTrigger};
 use testbench::http::until;
@@ -467,8 +467,11 @@ mod tests {
                 job: JobId::new(JOB),
                 job_started_at: start,
                 trigger_id: TriggerId::of_attempt(run.id, number),
-                target: Location::new("/savepoints/orders/1"),
-                base: Location::new("/savepoints"),
+                directory: Some(OwnDirectory {
+                    target: Location::new("/savepoints/orders/1"),
+                    base: Location::new("/savepoints"),
+                }),
+                listing: None,
                 format: Format::Canonical,
                 checkpoint_timeout: None,
                 tolerable_failures: None,

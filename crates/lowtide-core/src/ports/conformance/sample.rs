@@ -9,8 +9,8 @@ use crate::name::{
 use crate::policy::{ABSENT_FOR, ATTEMPTS, CATCH_UP, CONCURRENCY, DEADLINE, PATIENCE, Policy};
 use crate::ports::{Catalog, CatalogError, Commit};
 use crate::run::{
-    Attempt, AttemptEnd, Cause, CauseKind, Hold, HoldKind, Origin, Outcome, Owner, Phase, Run,
-    STORE_DURATION, Unknown,
+    Attempt, AttemptEnd, Cause, CauseKind, Hold, HoldKind, Origin, Outcome, OwnDirectory, Owner,
+    Phase, Run, STORE_DURATION, Unknown,
 };
 use crate::savepoint::{Format, Savepoint, Standing, Verification};
 use crate::schedule::Never;
@@ -97,8 +97,11 @@ pub(super) fn full(run: &Run) -> Run {
         job: JobId::new("0123456789abcdef0123456789abcdef"),
         job_started_at: at(-86_400),
         trigger_id: TriggerId::of_attempt(run.id, 1),
-        target: Location::new("s3://bucket/savepoints/orders/x-1"),
-        base: Location::new("s3://bucket/savepoints"),
+        directory: Some(OwnDirectory {
+            target: Location::new("s3://bucket/savepoints/orders/x-1"),
+            base: Location::new("s3://bucket/savepoints"),
+        }),
+        listing: None,
         format: Format::Native,
         checkpoint_timeout: Some(SignedDuration::new(600, 1)),
         tolerable_failures: Some(3),

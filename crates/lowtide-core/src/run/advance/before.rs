@@ -4,13 +4,15 @@ use jiff::SignedDuration;
 
 use super::super::pace::backoff;
 use super::super::{
-    Attempt, Cause, CauseKind, HoldKind, Origin, Outcome, Phase, STORE_DURATION, SkipReason,
+    Attempt, Cause, CauseKind, HoldKind, Origin, Outcome, OwnDirectory, Phase, STORE_DURATION,
+    SkipReason,
 };
 use super::{Walk, of_fault};
 use crate::Bug;
 use crate::fault::{Fault, FaultKind};
 use crate::gate::{self, Gate, Vitals};
-use crate::name::{Location, TriggerId};
+use crate::name::Location;
+use crate::name::TriggerId;
 use crate::planted::planted;
 use crate::resolve::{self, JobSeen, JobState, Resolution};
 use crate::schedule;
@@ -176,6 +178,7 @@ impl Walk<'_> {
                         .hint("`deadline:` says how long a run waits"),
                 );
             }
+            Gate::Open(_) if self.looks_first_later() => {}
             Gate::Open(_) if self.copies_may_arrive() => {
                 let why = "a copy of the last attempt's request may still reach the platform";
                 self.hold(HoldKind::Backoff, why, GATE_EVERY);
@@ -208,26 +211,28 @@ impl Walk<'_> {
     }
 
     pub(super) fn freeze(&mut self, vitals: &Vitals) {
-        let base = match self.target() {
-            Some(target) => Some(qualified(target, vitals.default_scheme.as_deref())),
-            None => vitals.savepoint_directory.clone(),
-        };
-        let (Some(base), Some(job)) = (base, self.run.job.clone()) else {
-            return self.look_for_name_again();
-        };
         let number = u32::try_from(self.run.attempts.len())
             .unwrap_or(u32::MAX)
             .saturating_add(1);
-        let target = base
-            .join(self.run.application.application.as_str())
-            .join(&self.run.directory_name(number));
+        let listing = self.listing(vitals);
+        let directory = self
+            .own_directory(vitals, number)
+            .filter(|_| listing.is_none());
+        let Some(job) = self.run.job.clone() else {
+            return self.look_for_name_again();
+        };
+        if directory.is_none() && listing.is_none() {
+            return self.look_for_name_again();
+        }
+        // Where the id is a mark in a list it marks the run: no run makes two such requests.
+        let marks = if listing.is_some() { 1 } else { number };
         self.run.attempts.push(Attempt {
             number,
             job,
             job_started_at: vitals.started_at,
-            trigger_id: TriggerId::of_attempt(self.run.id, number),
-            target,
-            base,
+            trigger_id: TriggerId::of_attempt(self.run.id, marks),
+            directory,
+            listing,
             format: self.format(),
             checkpoint_timeout: vitals.checkpoint_timeout,
             tolerable_failures: vitals.tolerable_failures,
@@ -247,6 +252,30 @@ impl Walk<'_> {
         if planted(Bug::CallBeforeSent) {
             self.grants_call = true;
         }
+    }
+
+    /// A directory that nobody but this attempt will write to.
+    fn own_directory(&self, vitals: &Vitals, number: u32) -> Option<OwnDirectory> {
+        let base = match self.target() {
+            Some(target) => qualified(target, vitals.default_scheme.as_deref()),
+            None => vitals.savepoint_directory.clone()?,
+        };
+        let target = base
+            .join(self.run.application.application.as_str())
+            .join(&self.run.directory_name(number));
+        Some(OwnDirectory { target, base })
+    }
+
+    /// Until it may look for what an earlier process may have asked for, the run waits here.
+    fn looks_first_later(&mut self) -> bool {
+        let Some(from) = self.run.look_first_from.filter(|from| self.now < *from) else {
+            return false;
+        };
+        let why = format!(
+            "without a catalog, what an earlier process may have asked for is waited for until {from}"
+        );
+        self.hold(HoldKind::Backoff, why, from.duration_since(self.now));
+        true
     }
 }
 
@@ -294,6 +323,9 @@ fn not_running(name: &str, ended: Option<&JobSeen>, suggestions: &[String]) -> C
         cause.hint(match job.state {
             JobState::Failed => {
                 "look at that job's exceptions in Flink's UI, mend the cause and start it again"
+            }
+            JobState::Suspended => {
+                "its state was saved when it was suspended; resume it, or take it off the list until then"
             }
             _ => "start it again: a savepoint can only be taken of a running job",
         })

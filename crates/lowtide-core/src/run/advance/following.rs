@@ -42,10 +42,12 @@ impl Walk<'_> {
                 let location = self
                     .run
                     .attempt()
-                    .map_or_else(|| Location::new(&cause.text), |a| a.target.clone());
+                    .and_then(|attempt| attempt.directory.clone())
+                    .map_or_else(|| Location::new(&cause.text), |own| own.target);
                 self.keep_blindly(location);
             }
             Operation::Failed(cause) => self.attempt_failed(cause),
+            Operation::Listed(listed) => self.listed(listed),
             Operation::NotFound { job_started_at } => {
                 if !self.repeat_if_not_accepted(job_started_at) {
                     self.lose_sight("the platform does not know the request (any more)");
@@ -95,7 +97,9 @@ impl Walk<'_> {
         let in_window = attempt.repeat_until().is_some_and(|until| self.now < until)
             || planted(Bug::RepeatAfterWindow);
         let same_job = job_started_at == Some(attempt.job_started_at);
-        if attempt.accepted_at.is_some() || !in_window || !same_job {
+        // Where the platform takes no trigger id, a second request would be a second savepoint.
+        let named = attempt.listing.is_none();
+        if !named || attempt.accepted_at.is_some() || !in_window || !same_job {
             return false;
         }
         // One that was frozen after the deadline had waited only for its turn.
@@ -202,9 +206,15 @@ impl Walk<'_> {
             Ok(known) => return self.known(known),
             Err(_) => false,
         };
+        // What a platform lists tells whose it is only with its ids ([`Self::listed`]).
+        let is_own = self
+            .run
+            .attempt()
+            .is_some_and(|attempt| attempt.listing.is_none());
         if let Some(location) = directories
             .as_ref()
             .ok()
+            .filter(|_| is_own)
             .and_then(|found| with_metadata(found))
         {
             return self.completed(location, false);
@@ -275,7 +285,7 @@ impl Walk<'_> {
     }
 }
 
-fn with_metadata(found: &[Found]) -> Option<Location> {
+pub(super) fn with_metadata(found: &[Found]) -> Option<Location> {
     found
         .iter()
         .filter(|found| found.has_metadata)

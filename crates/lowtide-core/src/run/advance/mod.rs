@@ -2,6 +2,7 @@
 
 mod before;
 mod following;
+mod listed;
 mod request;
 mod verifying;
 
@@ -33,6 +34,9 @@ pub fn next(run: &Run) -> Next {
         Phase::Resolving => Next::Jobs,
         Phase::Waiting => run.job.clone().map_or(Next::Step, Next::Vitals),
         Phase::Triggering | Phase::Following => match run.attempt() {
+            Some(attempt) if attempt.sent_at.is_none() && run.look_first_from.is_some() => {
+                Next::Search
+            }
             Some(attempt) if attempt.sent_at.is_none() => Next::Step,
             Some(_) if run.unknown.is_some() => Next::Search,
             Some(_) => Next::Operation,
@@ -99,6 +103,9 @@ impl Walk<'_> {
             }
             (Phase::Triggering, Seen::Nothing) => self.send(),
             (Phase::Triggering, Seen::Replied(reply)) => self.replied(reply),
+            (Phase::Triggering, Seen::Searched(searched)) if self.is_unsent() => {
+                self.looked_first(*searched);
+            }
             (Phase::Triggering | Phase::Following, Seen::Operation(operation)) => {
                 self.operation(operation);
             }
@@ -229,6 +236,15 @@ impl Walk<'_> {
         if self.run.attempts.iter().filter(made).count() >= self.policy.attempts as usize {
             return false;
         }
+        // Nobody could tell what a second request leaves from what the first still may.
+        if self
+            .run
+            .attempts
+            .iter()
+            .any(|attempt| attempt.listing.is_some() && made(&attempt) && attempt.sent_at.is_some())
+        {
+            return false;
+        }
         match kind {
             // Each such failure may restart the job: one more at most, and none where the job
             // tolerates no failed checkpoint.
@@ -249,7 +265,8 @@ impl Walk<'_> {
             | CauseKind::Ambiguous
             | CauseKind::NoSavepointDirectory
             | CauseKind::UnsupportedFormat
-            | CauseKind::LostSight => false,
+            | CauseKind::LostSight
+            | CauseKind::LostReply => false,
             CauseKind::NotRunning
             | CauseKind::Unreachable
             | CauseKind::NotReady

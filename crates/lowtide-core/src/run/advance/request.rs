@@ -5,7 +5,9 @@ use jiff::SignedDuration;
 use super::super::pace::{backoff, poll_delay};
 use super::super::{AttemptEnd, Cause, HoldKind, Phase, Reply};
 use super::Walk;
+use crate::Bug;
 use crate::fault::Fault;
+use crate::planted::planted;
 
 /// How old a frozen attempt may be when it is sent: what it was frozen from may have changed.
 const FROZEN_FOR: SignedDuration = SignedDuration::from_secs(10);
@@ -14,17 +16,18 @@ impl Walk<'_> {
     // === triggering ===
 
     pub(super) fn send(&mut self) {
-        let now = self.now;
-        let stale = self
-            .run
-            .attempt()
-            .is_none_or(|attempt| now.duration_since(attempt.frozen_at) > FROZEN_FOR);
-        if stale {
+        if self.frozen_too_long() {
             let text = "frozen, but not sent in time".to_owned();
             self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::NotSent { text }));
             return self.look_for_name_again();
         }
         self.grant_call();
+    }
+
+    pub(super) fn frozen_too_long(&self) -> bool {
+        self.run
+            .attempt()
+            .is_none_or(|attempt| self.now.duration_since(attempt.frozen_at) > FROZEN_FOR)
     }
 
     pub(super) fn grant_call(&mut self) {
@@ -43,12 +46,21 @@ impl Walk<'_> {
         let first_call = self.run.attempt().is_some_and(|attempt| attempt.calls <= 1);
         match reply {
             Reply::Accepted => self.accepted(),
+            Reply::Created(savepoint) => {
+                self.is_answer(savepoint, false);
+                self.accepted();
+            }
             Reply::Refused(cause) if first_call => self.attempt_failed(cause),
             Reply::NotSent(fault) if first_call => {
                 let text = fault.text.clone();
                 self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::NotSent { text }));
                 self.look_for_name_again();
                 self.unreachable(&fault);
+            }
+            Reply::Unclear(fault) if first_call && planted(Bug::LateReplyIsRefusal) => {
+                let text = fault.text;
+                self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::NotSent { text }));
+                self.look_for_name_again();
             }
             // What is said of a repeated request says nothing of the first.
             Reply::Refused(Cause { text, .. })

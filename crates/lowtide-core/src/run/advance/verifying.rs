@@ -5,7 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::super::look::savepoints_beside;
 use super::super::pace::backoff;
 use super::super::{
-    AttemptEnd, Cause, CauseKind, EMPTY_TWICE_APART, Found, HoldKind, Outcome, Phase, READS_MAX,
+    Attempt, AttemptEnd, Cause, CauseKind, EMPTY_TWICE_APART, Found, HoldKind, Outcome, Phase,
+    READS_MAX,
 };
 use super::Walk;
 use crate::Bug;
@@ -65,7 +66,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn keep(&mut self, verification: Verification, beside: &[Found]) {
-        let Some(location) = self.record(Standing::Kept, verification, None, beside) else {
+        let Some(location) = self.record(self.filling(), verification, None, beside) else {
             return self.enter(Phase::Resolving);
         };
         self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::Completed));
@@ -89,7 +90,7 @@ impl Walk<'_> {
             tries: reads,
         };
         let again = Some(self.now + VERIFY_AGAIN);
-        let Some(location) = self.record(Standing::Kept, verification, again, beside) else {
+        let Some(location) = self.record(self.filling(), verification, again, beside) else {
             return self.enter(Phase::Resolving);
         };
         self.with_attempt(|attempt| attempt.end = Some(AttemptEnd::Completed));
@@ -125,13 +126,26 @@ impl Walk<'_> {
             at: self.now,
             report,
         };
-        let Some(location) = self.record(Standing::Orphan, verification, None, beside) else {
+        let standing = match self.filling() {
+            Standing::Foreign => Standing::Foreign,
+            _ => Standing::Orphan,
+        };
+        let Some(location) = self.record(standing, verification, None, beside) else {
             return self.enter(Phase::Resolving);
         };
         self.attempt_failed(
             Cause::new(CauseKind::Broken, text)
                 .hint(format!("`lowtide inspect {location}` lists everything that is wrong; something removed or cut files while Flink wrote them")),
         );
+    }
+
+    /// What the savepoint that fills the slot is.
+    fn filling(&self) -> Standing {
+        if self.run.attempt().is_some_and(Attempt::is_foreign) {
+            Standing::Foreign
+        } else {
+            Standing::Kept
+        }
     }
 
     /// Records the attempt's savepoint and what lies beside it; `None` if the row has none.

@@ -25,6 +25,7 @@ use lowtide_core::run::{Attempt, Cause, CauseKind, Operation, Reply};
 use tokio::sync::Mutex;
 
 use crate::kubernetes::ServiceProxy;
+use crate::shared::Shared;
 use http::{Answer, Endpoint, Trouble};
 use metrics::Freshness;
 pub use settings::{Auth, Settings, SettingsError, TIMEOUT};
@@ -55,6 +56,7 @@ pub struct Client {
     post_timeout: Duration,
     cluster: Mutex<Option<(Instant, Cluster)>>,
     metrics: Freshness,
+    listing: Shared<Vec<JobSeen>>,
 }
 
 impl Client {
@@ -75,11 +77,16 @@ impl Client {
             post_timeout: timeout.min(POST_TIMEOUT_MAX),
             cluster: Mutex::new(None),
             metrics: Freshness::default(),
+            listing: Shared::default(),
         }
     }
 
-    /// Every job that the cluster lists, ended ones too.
+    /// Every job that the cluster lists, ended ones too; runs that ask at once share an answer.
     pub async fn jobs(&self) -> Result<Vec<JobSeen>, Fault> {
+        self.listing.ask(|| self.list()).await
+    }
+
+    async fn list(&self) -> Result<Vec<JobSeen>, Fault> {
         let overview: wire::Overview = self.get("/jobs/overview", JOBS_BYTES_MAX).await?;
         overview.jobs.into_iter().map(job_seen).collect()
     }
@@ -111,10 +118,13 @@ impl Client {
 
     /// Asks for a savepoint, once.
     pub async fn trigger(&self, attempt: &Attempt) -> Reply {
+        let Some(own) = &attempt.directory else {
+            return Reply::NotSent(crate::no_directory());
+        };
         let path = format!("/jobs/{}/savepoints", attempt.job);
         let trigger_id = attempt.trigger_id.to_string();
         let body = wire::Trigger {
-            target_directory: attempt.target.as_str(),
+            target_directory: own.target.as_str(),
             format_type: attempt.format.as_flink(),
             id: &trigger_id,
         };
@@ -137,7 +147,7 @@ impl Client {
             // Not `/jobs/:id`: that one comes from a cache of three seconds, in which an older
             // incarnation may live on, and "the same incarnation" allows the request to be
             // repeated.
-            let jobs = self.jobs().await?;
+            let jobs = self.list().await?;
             let job = jobs.into_iter().find(|job| job.id == attempt.job);
             return Ok(Operation::NotFound {
                 job_started_at: job.map(|job| job.started_at),

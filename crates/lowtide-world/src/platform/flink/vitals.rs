@@ -50,6 +50,7 @@ pub(super) fn vitals(read: &Read) -> Result<Vitals, Fault> {
         canonical_possible: !config
             .and_then(|config| config.state_backend.as_deref())
             .is_some_and(|backend| backend.contains("ForSt")),
+        listed: None,
         savepoint_directory: cluster.savepoint_directory.clone(),
         default_scheme: cluster.default_scheme.clone(),
         store_duration: cluster.store_duration,

@@ -1,0 +1,235 @@
+//! Where the platform takes no trigger id: which of the savepoints that it lists is the answer.
+//!
+//! The ids that were listed before the request are known. What was asked for by somebody and is
+//! not among them fills the slot, whoever asked: a second savepoint of the same moment would
+//! prove nothing more. It is *ours* only with our own mark on it, or where the reply to our own
+//! request named it; else it is foreign, and never deleted. The request is never repeated.
+
+use std::collections::BTreeSet;
+
+use super::super::{
+    ARRIVES_WITHIN, Attempt, CLOCKS_APART_MAX, Cause, CauseKind, Listed, ListedState, Listing,
+    Operation, Searched,
+};
+use super::Walk;
+use crate::Bug;
+use crate::fault::Fault;
+use crate::gate::Vitals;
+use crate::name::{Location, SavepointId};
+use crate::planted::planted;
+
+impl Walk<'_> {
+    /// What the request will be told from, where the platform takes no trigger id.
+    pub(super) fn listing(&self, vitals: &Vitals) -> Option<Listing> {
+        let listed = vitals.listed.as_ref()?;
+        // Where nothing is remembered, what came after the slot's time may be its answer already.
+        let counts_from = self
+            .run
+            .look_first_from
+            .and(self.run.nominal())
+            .map(|nominal| nominal - CLOCKS_APART_MAX);
+        let before = listed
+            .iter()
+            .filter(|(_, created_at)| counts_from.is_none_or(|from| *created_at < from))
+            .map(|(id, _)| id.clone())
+            .collect();
+        Some(Listing {
+            before: if planted(Bug::ForgetListed) {
+                BTreeSet::new()
+            } else {
+                before
+            },
+            ..Listing::default()
+        })
+    }
+
+    /// This is the savepoint that fills the slot.
+    pub(super) fn is_answer(&mut self, savepoint: SavepointId, foreign: bool) {
+        self.with_attempt(|attempt| {
+            if let Some(listing) = &mut attempt.listing {
+                listing.savepoint = Some(savepoint);
+                listing.foreign = foreign;
+            }
+        });
+    }
+
+    /// The answer to the request was lost; this is what the platform lists now.
+    pub(super) fn listed(&mut self, listed: Vec<Listed>) {
+        let Some(attempt) = self.run.attempt() else {
+            return self.look_for_name_again();
+        };
+        let candidates = candidates(attempt, listed);
+        let ours = |one: &&Listed| one.mark == Some(attempt.trigger_id);
+        if let Some(own) = candidates.iter().find(ours).cloned() {
+            self.is_answer(own.id, false);
+            return self.known(own.state.into());
+        }
+        if candidates
+            .iter()
+            .any(|one| one.state == ListedState::InProgress)
+        {
+            let why = "the reply to the request was lost; a savepoint that may have come of it is in progress";
+            return self.found_nothing(why);
+        }
+        if let Some((id, location)) = newest_completed(&candidates) {
+            return self.filled_by_someone(id, location, candidates.len());
+        }
+        self.nothing_listed(newest_failure(&candidates));
+    }
+
+    fn filled_by_someone(&mut self, id: SavepointId, location: Location, candidates: usize) {
+        let owner = if planted(Bug::OwnUnmarked) {
+            self.is_answer(id, false);
+            return self.completed(location, true);
+        } else if candidates == 1 {
+            "a savepoint that the platform lists since fills the slot"
+        } else {
+            "the newest of several savepoints that the platform lists since fills the slot"
+        };
+        self.warn(format!(
+            "the reply to the request was lost, and nothing says whose savepoint it is: {owner}; it counts as foreign and is never deleted"
+        ));
+        self.is_answer(id, true);
+        self.completed(location, true);
+    }
+
+    /// Nothing complete and nothing on its way: at the deadline that is the end.
+    fn nothing_listed(&mut self, failure: Option<Cause>) {
+        let Some(sent_at) = self.run.attempt().and_then(|attempt| attempt.sent_at) else {
+            return self.look_for_name_again();
+        };
+        if planted(Bug::PostAgain) {
+            return self.grant_call();
+        }
+        let arrived = sent_at + ARRIVES_WITHIN;
+        if let Some(cause) = failure.filter(|_| self.now >= arrived) {
+            return self.attempt_failed(cause);
+        }
+        if self.now < arrived.max(self.run.trigger_deadline) {
+            return self.lose_sight(
+                "the reply to the request was lost, and the platform lists no savepoint since",
+            );
+        }
+        let said = self
+            .run
+            .warnings
+            .last()
+            .map(|said| format!(" ({said})"))
+            .unwrap_or_default();
+        self.attempt_failed(
+            Cause::new(
+                CauseKind::LostReply,
+                format!("the reply to the one request was lost{said}, and the platform lists no savepoint that could have come of it"),
+            )
+            .hint("the request is not repeated: it could become a second savepoint. Look at what stands between Lowtide and the platform; the next slot asks anew, and a savepoint that appears later will be listed"),
+        );
+    }
+
+    // === nothing is remembered ===
+
+    pub(super) fn is_unsent(&self) -> bool {
+        self.run
+            .attempt()
+            .is_some_and(|attempt| attempt.sent_at.is_none())
+    }
+
+    /// The look before the request of a run that nothing is remembered of: what an earlier
+    /// process asked for is taken up as if this one had, else this one asks.
+    pub(super) fn looked_first(&mut self, searched: Searched) {
+        let Searched {
+            operation,
+            directories,
+            ..
+        } = searched;
+        match operation {
+            Err(fault) => self.could_not_look(&fault),
+            Ok(Operation::NotFound { .. }) => {
+                let there = directories.unwrap_or_default();
+                match super::following::with_metadata(&there) {
+                    Some(location) => {
+                        self.asked_by_an_earlier_process();
+                        self.completed(location, false);
+                    }
+                    None => self.send(),
+                }
+            }
+            Ok(Operation::Listed(listed)) => {
+                let asked = self
+                    .run
+                    .attempt()
+                    .is_some_and(|attempt| !candidates(attempt, listed.clone()).is_empty());
+                if asked {
+                    self.asked_by_an_earlier_process();
+                    self.listed(listed);
+                } else {
+                    self.send();
+                }
+            }
+            Ok(known) => {
+                self.asked_by_an_earlier_process();
+                self.known(known);
+            }
+        }
+    }
+
+    fn could_not_look(&mut self, fault: &Fault) {
+        if self.past_deadline() || self.frozen_too_long() {
+            return self.send();
+        }
+        self.unreachable(fault);
+    }
+
+    fn asked_by_an_earlier_process(&mut self) {
+        let now = self.now;
+        self.with_attempt(|attempt| {
+            attempt.sent_at = Some(now);
+            attempt.calls = 1;
+        });
+    }
+}
+
+/// What the request may have become.
+fn candidates(attempt: &Attempt, listed: Vec<Listed>) -> Vec<Listed> {
+    let is_old = |one: &Listed| {
+        attempt
+            .listing
+            .as_ref()
+            .is_some_and(|listing| listing.before.contains(&one.id))
+    };
+    listed
+        .into_iter()
+        .filter(|one| one.mark == Some(attempt.trigger_id) || one.requested && !is_old(one))
+        .collect()
+}
+
+fn newest_completed(candidates: &[Listed]) -> Option<(SavepointId, Location)> {
+    candidates
+        .iter()
+        .filter_map(|one| match &one.state {
+            ListedState::Completed(location) => Some((one.created_at, &one.id, location)),
+            _ => None,
+        })
+        .max()
+        .map(|(_, id, location)| (id.clone(), location.clone()))
+}
+
+fn newest_failure(candidates: &[Listed]) -> Option<Cause> {
+    candidates
+        .iter()
+        .filter_map(|one| match &one.state {
+            ListedState::Failed(cause) => Some((one.created_at, cause)),
+            _ => None,
+        })
+        .max_by_key(|(created_at, _)| *created_at)
+        .map(|(_, cause)| cause.clone())
+}
+
+impl From<ListedState> for Operation {
+    fn from(state: ListedState) -> Self {
+        match state {
+            ListedState::Completed(location) => Self::Completed(location),
+            ListedState::Failed(cause) => Self::Failed(cause),
+            ListedState::InProgress | ListedState::Other => Self::InProgress,
+        }
+    }
+}
