@@ -7,9 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::{cache, java, process, say};
+use crate::{cache, process, python, say};
 
 const PACKAGE: &str = "apache-flink-libraries";
 
@@ -88,7 +88,7 @@ fn fetch(version: &str, folder: &Path) -> Result<()> {
     say::step(format!(
         "downloading Flink {version} ({PACKAGE}, about 230 to 330 MB)"
     ));
-    let archive = download(version, &folder.join("download"))?;
+    let archive = python::download(PACKAGE, version, &folder.join("download"))?;
     say::step(format!("unpacking Flink {version}"));
     let lib = folder.join("lib");
     fs::create_dir(&lib)?;
@@ -106,33 +106,6 @@ fn fetch(version: &str, folder: &Path) -> Result<()> {
         started.elapsed().as_secs_f32()
     ));
     Ok(())
-}
-
-/// For a source archive pip also runs the package's `setup.py` to learn its metadata. That takes a second
-/// and a setuptools from the index, and is the price of pip finding the index as this machine is set up.
-fn download(version: &str, folder: &Path) -> Result<PathBuf> {
-    let mut probe = process::bound("python3");
-    probe.args(["-m", "pip", "--version"]);
-    if process::output(probe).is_err() {
-        java::debian("python3-pip", "pip")?;
-    }
-    let mut pip = process::bound("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--no-cache-dir",
-        "--quiet",
-        "--dest",
-    ]);
-    pip.arg(folder).arg(format!("{PACKAGE}=={version}"));
-    process::output(pip).with_context(|| format!("fetch {PACKAGE} {version} (needs network)"))?;
-    fs::read_dir(folder)?
-        .flatten()
-        .map(|entry| entry.path())
-        .next()
-        .ok_or_else(|| anyhow!("pip downloaded nothing"))
 }
 
 /// `jar` reads a wheel (a zip), `tar` a source archive; Python reads both and is here, as pip needs it.

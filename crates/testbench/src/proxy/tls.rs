@@ -61,6 +61,37 @@ impl Authority {
         })
     }
 
+    /// A certificate and key for any use: `alternatives` are DNS names and IP addresses, `organizations` are
+    /// what Kubernetes reads as groups.
+    ///
+    /// # Errors
+    /// The key cannot be made, or an alternative is no name.
+    pub(crate) fn issue(
+        &self,
+        name: &str,
+        organizations: &[&str],
+        alternatives: Vec<String>,
+    ) -> Result<Identity> {
+        let key = KeyPair::generate().context("make a key")?;
+        let mut params = CertificateParams::new(alternatives)?;
+        let subject = &mut params.distinguished_name;
+        subject.push(rcgen::DnType::CommonName, name);
+        for organization in organizations {
+            subject.push(rcgen::DnType::OrganizationName, *organization);
+        }
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        let certificate = params
+            .signed_by(&key, &self.issuer)
+            .context("sign a certificate")?;
+        Ok(Identity {
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+        })
+    }
+
     /// The configuration of a loopback server; `clients`: whether clients need a certificate of ours.
     pub(super) fn server(&self, clients: bool) -> Result<ServerConfig> {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];

@@ -1,0 +1,23 @@
+//! A real Kubernetes of one node, or its control plane alone.
+//!
+//! Lowtide asks an API server for pods, watches it, and runs in it as a `CronJob`'s pod: what a fake would
+//! answer is what we believe. So the tests start Kubernetes' own programs, built once from their Go modules.
+
+mod address;
+mod api;
+mod audit;
+mod binaries;
+mod cgroup;
+mod control_plane;
+mod credentials;
+mod door;
+mod go;
+mod node;
+mod part;
+mod scratch;
+
+pub use api::Api;
+pub use audit::AuditEvent;
+pub use binaries::{VERSION, coredns, helm, kubernetes as binaries};
+pub use door::{Exposed, Forward};
+pub use node::{Node, Options, PodSecurity};

@@ -1,0 +1,225 @@
+//! A small blocking client of the API server, so that tests need no kubectl and see the cluster with other
+//! eyes than the client under test. One connection a request.
+
+use std::io::BufReader;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::Value;
+
+use crate::proxy::Identity;
+use crate::wire::{self, Kind, Message};
+
+/// The API server's own limit on requests that are no watches.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// What server-side apply books our fields under.
+const FIELD_MANAGER: &str = "lowtide-testbench";
+
+/// The API server, as one user sees it.
+#[derive(Clone)]
+pub struct Api {
+    address: SocketAddr,
+    tls: Arc<ClientConfig>,
+    token: Option<String>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// The API server at `address`, whose certificate `authority_pem` has signed, for the holder of a
+    /// certificate.
+    pub(super) fn new(
+        address: SocketAddr,
+        authority_pem: &str,
+        identity: &Identity,
+    ) -> Result<Self> {
+        let builder = trusting(authority_pem)?;
+        let certificate = CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes())
+            .map_err(|_| anyhow!("the client certificate is no PEM"))?;
+        let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes())
+            .map_err(|_| anyhow!("the client key is no PEM"))?;
+        let tls = builder.with_client_auth_cert(vec![certificate], key)?;
+        Ok(Self {
+            address,
+            tls: Arc::new(tls),
+            token: None,
+        })
+    }
+
+    /// The same for the bearer of a token.
+    pub(super) fn with_token(
+        address: SocketAddr,
+        authority_pem: &str,
+        token: String,
+    ) -> Result<Self> {
+        Ok(Self {
+            address,
+            tls: Arc::new(trusting(authority_pem)?.with_no_client_auth()),
+            token: Some(token),
+        })
+    }
+
+    /// Sends one request and returns status and body. A body that is no JSON (`/readyz`, a pod's log) comes as
+    /// a JSON string.
+    ///
+    /// # Errors
+    /// Nobody listens, or the connection breaks. A status such as 404 is no error.
+    pub fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+        self.send_as(method, path, "application/json", body)
+    }
+
+    /// [`Api::send`] with a content type of its own: a PATCH needs one.
+    ///
+    /// # Errors
+    /// As [`Api::send`].
+    pub fn send_as(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Value)> {
+        let answer = self
+            .exchange(method, path, content_type, body)
+            .with_context(|| format!("{method} {path}"))?;
+        let status = answer
+            .word(1)
+            .parse()
+            .with_context(|| format!("status {:?}", answer.first))?;
+        let value = serde_json::from_slice(&answer.body)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&answer.body).into_owned()));
+        Ok((status, value))
+    }
+
+    /// The body of a request that must succeed.
+    ///
+    /// # Errors
+    /// As [`Api::send`]; a status other than 2xx, with what the server says.
+    pub fn done(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        good(method, path, self.send(method, path, body)?)
+    }
+
+    /// GET.
+    ///
+    /// # Errors
+    /// As [`Api::done`].
+    pub fn get(&self, path: &str) -> Result<Value> {
+        self.done("GET", path, None)
+    }
+
+    /// Server-side apply of one object, which must name its `apiVersion`, `kind` and `metadata.name`, and its
+    /// namespace where it has one (`default` otherwise). Fields that others own are taken over. Returns the
+    /// object.
+    ///
+    /// # Errors
+    /// As [`Api::done`]; the server knows no such kind.
+    pub fn apply(&self, object: &Value) -> Result<Value> {
+        let path = format!(
+            "{}?fieldManager={FIELD_MANAGER}&force=true",
+            self.path_of(object)?
+        );
+        let answer = self.send_as("PATCH", &path, "application/apply-patch+yaml", Some(object))?;
+        good("apply", &path, answer)
+    }
+
+    /// The path of an object, as the server's own discovery has it.
+    ///
+    /// # Errors
+    /// As [`Api::done`]; the server knows no such kind, or the object names none.
+    pub fn path_of(&self, object: &Value) -> Result<String> {
+        let text = |value: &Value, what: &str| {
+            let text = value.as_str().map(str::to_owned);
+            text.ok_or_else(|| anyhow!("no {what} in {object}"))
+        };
+        let version = text(&object["apiVersion"], "apiVersion")?;
+        let kind = text(&object["kind"], "kind")?;
+        let name = text(&object["metadata"]["name"], "metadata.name")?;
+        let root = if version.contains('/') {
+            format!("/apis/{version}")
+        } else {
+            format!("/api/{version}")
+        };
+        let known = self.get(&root)?;
+        let resources = known["resources"].as_array().into_iter().flatten();
+        let Some(resource) = resources.into_iter().find(|it| {
+            it["kind"] == kind.as_str() && !it["name"].as_str().unwrap_or("/").contains('/')
+        }) else {
+            bail!("the API server knows no {kind} in {version}");
+        };
+        let plural = text(&resource["name"], "name")?;
+        Ok(if resource["namespaced"] == true {
+            let namespace = object["metadata"]["namespace"]
+                .as_str()
+                .unwrap_or("default");
+            format!("{root}/namespaces/{namespace}/{plural}/{name}")
+        } else {
+            format!("{root}/{plural}/{name}")
+        })
+    }
+
+    fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Option<&Value>,
+    ) -> Result<Message> {
+        let stream = TcpStream::connect(self.address)
+            .with_context(|| format!("connect to {}", self.address))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::IpAddress(IpAddr::from(self.address.ip()).into());
+        let session = ClientConnection::new(Arc::clone(&self.tls), name)?;
+        let mut stream = StreamOwned::new(session, stream);
+        let mut headers = vec![
+            ("Host".to_owned(), self.address.to_string()),
+            ("Connection".to_owned(), "close".to_owned()),
+            ("Content-Type".to_owned(), content_type.to_owned()),
+        ];
+        if let Some(token) = &self.token {
+            headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+        }
+        let request = Message {
+            first: format!("{method} {path} HTTP/1.1"),
+            headers,
+            body: body.map_or_else(Vec::new, |it| it.to_string().into_bytes()),
+        };
+        wire::write(&mut stream, &request)?;
+        wire::read(&mut BufReader::new(stream), Kind::Answer)?
+            .ok_or_else(|| anyhow!("the connection was closed"))
+    }
+}
+
+fn trusting(
+    authority_pem: &str,
+) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>> {
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(authority_pem.as_bytes())
+        .map_err(|_| anyhow!("the authority's certificate is no PEM"))?;
+    roots.add(authority)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots))
+}
+
+fn good(method: &str, path: &str, (status, body): (u16, Value)) -> Result<Value> {
+    ensure!(
+        (200..300).contains(&status),
+        "{method} {path}: status {status}: {}",
+        body["message"].as_str().unwrap_or(&body.to_string())
+    );
+    Ok(body)
+}

@@ -1,0 +1,134 @@
+//! The programs of a cluster, built once and kept.
+//!
+//! Nobody publishes Kubernetes' programs in a package registry, but their source is there as Go modules. Its
+//! own module cannot be installed by name (it replaces its parts by folders of its repository), so a small
+//! module of ours in `kube/` imports it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
+
+use super::go::{Go, STRIPPED};
+use crate::{cache, say};
+
+/// The Kubernetes release. From 1.36 on the kubelet no longer works with containerd 1.x, which is what
+/// Debian 12 has.
+pub const VERSION: &str = "1.35.4";
+
+const HELM: &str = "helm.sh/helm/v4/cmd/helm@v4.3.1";
+const COREDNS: &str = "github.com/coredns/coredns@v1.15.0";
+
+/// The API server first: it takes two thirds of the time, and the others share its packages.
+const PROGRAMS: [&str; 6] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "etcd",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+];
+
+/// A file of a Go module: its path in the module, its text.
+type Source = (&'static str, &'static str);
+
+macro_rules! sources {
+    ($folder:literal: $($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../../", $folder, "/", $path)))),*]
+    };
+}
+
+const KUBERNETES: &[Source] = sources!("kube":
+    "go.mod",
+    "go.sum",
+    "etcd/main.go",
+    "kube-apiserver/main.go",
+    "kube-controller-manager/main.go",
+    "kube-proxy/main.go",
+    "kube-scheduler/main.go",
+    "kubelet/main.go",
+);
+
+const INSIDE: &[Source] = sources!("kube/inside":
+    "go.mod",
+    "init/main.go",
+    "pause/main.go",
+);
+
+/// The folder that holds etcd and the programs of Kubernetes, under their own names.
+///
+/// # Errors
+/// They are not in the cache and cannot be built: no Go, no network.
+pub fn kubernetes() -> Result<PathBuf> {
+    let key = format!("kubernetes/{VERSION}-{}", hash(KUBERNETES));
+    cache::entry(&key, |folder| {
+        say::step(format!(
+            "building Kubernetes {VERSION} from its Go modules: once, about five minutes on two cores"
+        ));
+        let version = format!("{STRIPPED} -X k8s.io/component-base/version.gitVersion=v{VERSION}");
+        build(KUBERNETES, &PROGRAMS, &version, folder)
+    })
+}
+
+/// The folder that holds `init`, process 1 of a node, and `pause`, process 1 of every pod: ours.
+///
+/// # Errors
+/// As [`kubernetes`].
+pub(super) fn inside() -> Result<PathBuf> {
+    let key = format!("kubernetes/inside-{}", hash(INSIDE));
+    cache::entry(&key, |folder| {
+        build(INSIDE, &["init", "pause"], STRIPPED, folder)
+    })
+}
+
+/// Helm.
+///
+/// # Errors
+/// As [`kubernetes`].
+pub fn helm() -> Result<PathBuf> {
+    installed("helm", HELM)
+}
+
+/// `CoreDNS`.
+///
+/// # Errors
+/// As [`kubernetes`].
+pub fn coredns() -> Result<PathBuf> {
+    installed("coredns", COREDNS)
+}
+
+fn installed(name: &str, package: &str) -> Result<PathBuf> {
+    let version = package.rsplit('@').next().unwrap_or(package);
+    let folder = cache::entry(&format!("kubernetes/{name}-{version}"), |folder| {
+        say::step(format!(
+            "building {name} {version}: once, about two minutes on two cores"
+        ));
+        Go::ensure()?.install(package, folder)
+    })?;
+    Ok(folder.join(name))
+}
+
+fn build(sources: &[Source], programs: &[&str], flags: &str, folder: &Path) -> Result<()> {
+    let go = Go::ensure()?;
+    let module = tempfile::tempdir().context("scratch folder")?;
+    for (path, text) in sources {
+        let file = module.path().join(path);
+        fs::create_dir_all(file.parent().unwrap_or(module.path()))?;
+        fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+    }
+    programs
+        .iter()
+        .try_for_each(|name| go.build(module.path(), name, flags, folder))
+}
+
+fn hash(sources: &[Source]) -> String {
+    let mut hash = Sha256::new();
+    for (path, text) in sources {
+        for part in [path.as_bytes(), text.as_bytes()] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+    }
+    hex::encode(&hash.finalize()[..6])
+}

@@ -1,0 +1,72 @@
+//! The control groups of one node.
+//!
+//! A kubelet removes groups of pods that it does not know. So that two nodes on one machine leave each
+//! other's pods alone, each has a group of its own, and its pods lie beneath.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::http::until;
+use crate::say;
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// The kernel needs a moment to forget the last process of a group.
+const EMPTY_WITHIN: Duration = Duration::from_secs(10);
+
+/// Makes the group `name` in every hierarchy.
+pub(super) fn make(name: &str) -> Result<()> {
+    for hierarchy in hierarchies()? {
+        let group = hierarchy.join(name);
+        fs::create_dir_all(&group).with_context(|| format!("create {}", group.display()))?;
+    }
+    Ok(())
+}
+
+/// Removes the group `name` and all beneath it.
+pub(super) fn remove(name: &str) {
+    for hierarchy in hierarchies().unwrap_or_default() {
+        let group = hierarchy.join(name);
+        if !group.is_dir() {
+            continue;
+        }
+        let gone = until("a control group to be empty", EMPTY_WITHIN, || {
+            remove_tree(&group)?;
+            Ok(Some(()))
+        });
+        if let Err(error) = gone {
+            say::step(format!("{}: {error:#}", group.display()));
+        }
+    }
+}
+
+/// Version 2 has one hierarchy, version 1 one for each controller. Links such as `cpu` are other names of the
+/// same.
+fn hierarchies() -> Result<Vec<PathBuf>> {
+    let root = Path::new(ROOT);
+    if root.join("cgroup.controllers").is_file() {
+        return Ok(vec![root.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root).context("list the control groups")? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() && entry.path().join("cgroup.procs").is_file() {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// The files of a group are the kernel's; only the directories can be removed, the deepest first.
+fn remove_tree(group: &Path) -> Result<()> {
+    for entry in fs::read_dir(group)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        }
+    }
+    fs::remove_dir(group).with_context(|| format!("remove {}", group.display()))
+}

@@ -1,0 +1,309 @@
+//! One node: starting it, talking to it, ending it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use serde_json::{Value, json};
+
+use super::api::Api;
+use super::audit::{self, AuditEvent};
+use super::binaries;
+use super::control_plane::{Addresses, ControlPlane};
+use super::credentials::{ADMIN, Credentials};
+use super::door::{Door, Exposed, Forward};
+use super::part::{Part, Place};
+use super::scratch::Scratch;
+use crate::http::until;
+use crate::{process, say};
+
+/// The API server answers after 2.5 s on an idle machine.
+const START_TIMEOUT: Duration = Duration::from_mins(3);
+
+/// The controller manager makes a namespace's `default` service account within a second.
+const NAMESPACE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// What a node is to be like.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Whether pods run. If not, there are etcd, the API server and the controller manager, on loopback, and
+    /// neither root nor namespaces are needed.
+    pub containers: bool,
+    /// More flags of the API server, as in `--min-request-timeout=5`.
+    pub api_flags: Vec<String>,
+}
+
+/// What pods of a namespace may do: the levels of Kubernetes' Pod Security Standards, enforced on admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PodSecurity {
+    /// Everything.
+    Privileged,
+    /// No known ways to gain privileges.
+    Baseline,
+    /// Current hardening practice: not root, no capabilities, a seccomp profile.
+    Restricted,
+}
+
+impl PodSecurity {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Privileged => "privileged",
+            Self::Baseline => "baseline",
+            Self::Restricted => "restricted",
+        }
+    }
+}
+
+/// A running Kubernetes of one node, or its control plane alone. Everything is killed and removed when it is
+/// dropped; when the process that holds it is killed, everything is killed, and removed by whoever starts the
+/// next one.
+#[derive(Debug)]
+pub struct Node {
+    api: Api,
+    kubeconfig: PathBuf,
+    /// The API server, as it is reached from out here.
+    address: SocketAddr,
+    // From here on in the order of ending: programs first, their files last.
+    parts: Mutex<Vec<Part>>,
+    control_plane: ControlPlane,
+    credentials: Credentials,
+    scratch: Scratch,
+}
+
+impl Node {
+    /// Starts one and waits until it is ready: until the API server is and, with containers, a pod can run.
+    ///
+    /// # Errors
+    /// A program cannot be built or installed, ends by itself, or is not ready in time; the message holds the
+    /// end of its log.
+    pub fn start(options: &Options) -> Result<Self> {
+        let programs = binaries::kubernetes()?;
+        let started = Instant::now();
+        say::step(format!("starting Kubernetes {}", binaries::VERSION));
+        let scratch = Scratch::make()?;
+        let credentials = Credentials::make(scratch.path().join("credentials"))?;
+        let control_plane = ControlPlane {
+            programs,
+            scratch: scratch.path().to_owned(),
+            place: Place::Here,
+            addresses: Addresses::here()?,
+            api_flags: options.api_flags.clone(),
+        };
+        let address = control_plane.addresses.api;
+        let kubeconfig = credentials.kubeconfig(ADMIN, address)?;
+        let identity = credentials.user(ADMIN)?;
+        let node = Self {
+            api: Api::new(address, &credentials.authority_pem(), &identity)?,
+            kubeconfig,
+            address,
+            parts: Mutex::new(Vec::new()),
+            control_plane,
+            credentials,
+            scratch,
+        };
+        node.start_control_plane()?;
+        say::step(format!(
+            "Kubernetes answers at {address} after {:.1} s",
+            started.elapsed().as_secs_f32()
+        ));
+        Ok(node)
+    }
+
+    fn start_control_plane(&self) -> Result<()> {
+        let etcd = self.control_plane.etcd()?;
+        self.parts().push(etcd);
+        self.start_api_server()?;
+        let manager = self.control_plane.controller_manager(&self.credentials)?;
+        self.parts().push(manager);
+        Ok(())
+    }
+
+    /// Starts the API server, which was killed, at the same address, and waits until it is ready. What it knew
+    /// is in etcd; watches and their memory of the past are gone.
+    ///
+    /// # Errors
+    /// It runs already, ends by itself, or is not ready in time.
+    pub fn start_api_server(&self) -> Result<()> {
+        ensure!(
+            !self.parts().iter().any(|it| it.name() == API_SERVER),
+            "the API server runs already"
+        );
+        let part = self.control_plane.api_server(&self.credentials)?;
+        self.parts().push(part);
+        self.wait("the API server", START_TIMEOUT, |node| {
+            Ok((node.api.send("GET", "/readyz", None)?.0 == 200).then_some(()))
+        })
+    }
+
+    /// Kills the API server with SIGKILL and waits until it is gone.
+    ///
+    /// # Errors
+    /// It does not run, or the kernel refuses.
+    pub fn kill_api_server(&self) -> Result<()> {
+        let mut parts = self.parts();
+        let found = parts.iter().position(|it| it.name() == API_SERVER);
+        let index = found.ok_or_else(|| anyhow!("the API server does not run"))?;
+        parts.remove(index).kill()
+    }
+
+    /// The API server, as the administrator.
+    pub fn admin(&self) -> &Api {
+        &self.api
+    }
+
+    /// One request as the administrator: status and body. See [`Api::send`].
+    ///
+    /// # Errors
+    /// As [`Api::send`].
+    pub fn api(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+        self.api.send(method, path, body)
+    }
+
+    /// Server-side apply as the administrator. See [`Api::apply`].
+    ///
+    /// # Errors
+    /// As [`Api::apply`].
+    pub fn apply(&self, object: &Value) -> Result<Value> {
+        self.api.apply(object)
+    }
+
+    /// The API server's address out here: `127.0.0.1:PORT`.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The authority that signed the API server's certificate, PEM.
+    pub fn authority_pem(&self) -> String {
+        self.credentials.authority_pem()
+    }
+
+    /// A fresh token of a service account, as a pod would get it.
+    ///
+    /// # Errors
+    /// There is no such account.
+    pub fn service_account_token(&self, namespace: &str, account: &str) -> Result<String> {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+        let request = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {},
+        });
+        let answer = self.api.done("POST", &path, Some(&request))?;
+        let token = answer["status"]["token"].as_str();
+        token
+            .map(str::to_owned)
+            .ok_or_else(|| anyhow!("no token for {namespace}/{account}"))
+    }
+
+    /// A kubeconfig with a fresh token of a service account; its context selects the account's namespace.
+    ///
+    /// # Errors
+    /// As [`Node::service_account_token`].
+    pub fn kubeconfig_for_service_account(
+        &self,
+        namespace: &str,
+        account: &str,
+    ) -> Result<PathBuf> {
+        let token = self.service_account_token(namespace, account)?;
+        let name = format!("account-{namespace}-{account}");
+        self.credentials
+            .kubeconfig_for_token(&name, self.address, &token, namespace)
+    }
+
+    /// The API server as a service account sees it.
+    ///
+    /// # Errors
+    /// As [`Node::service_account_token`].
+    pub fn as_service_account(&self, namespace: &str, account: &str) -> Result<Api> {
+        let token = self.service_account_token(namespace, account)?;
+        Api::with_token(self.address, &self.authority_pem(), token)
+    }
+
+    /// Makes a namespace and waits until its `default` service account is there, without which no pod can be
+    /// made in it.
+    ///
+    /// # Errors
+    /// The API server refuses, or time is up.
+    pub fn namespace(&self, name: &str, security: PodSecurity) -> Result<()> {
+        self.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": { "name": name, "labels": {
+                "pod-security.kubernetes.io/enforce": security.label(),
+            }},
+        }))?;
+        let path = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
+        self.wait("a service account", NAMESPACE_TIMEOUT, |node| {
+            Ok((node.api.send("GET", &path, None)?.0 == 200).then_some(()))
+        })
+    }
+
+    /// Looks again and again until `look` returns something, at most `limit` long.
+    ///
+    /// # Errors
+    /// Time is up (the message names `what` was waited for and what was seen last), or a program of the node
+    /// has ended.
+    pub fn wait<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        look: impl Fn(&Self) -> Result<Option<T>>,
+    ) -> Result<T> {
+        let found = until(what, limit, || {
+            for part in self.parts().iter_mut() {
+                if let Err(error) = part.check() {
+                    return Ok(Some(Err(error)));
+                }
+            }
+            Ok(look(self)?.map(Ok))
+        });
+        found.and_then(|it| it).map_err(|error| {
+            let tails: Vec<_> = self.parts().iter().map(Part::tail).collect();
+            error.context(tails.join("\n"))
+        })
+    }
+
+    /// What the API server wrote down about every request until now. A request is in it a moment after its
+    /// answer.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn audit(&self) -> Result<Vec<AuditEvent>> {
+        audit::read(&self.control_plane.audit_log())
+    }
+
+    /// Runs Helm as the administrator and returns what it printed.
+    ///
+    /// # Errors
+    /// Helm cannot be built, or ends other than with success: the message holds what it printed.
+    pub fn helm<A: AsRef<std::ffi::OsStr>>(&self, arguments: &[A]) -> Result<String> {
+        let mut command = process::bound(binaries::helm()?);
+        let home = self.scratch.path().join("helm");
+        command
+            .args(arguments)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("HELM_CACHE_HOME", home.join("cache"))
+            .env("HELM_CONFIG_HOME", home.join("config"))
+            .env("HELM_DATA_HOME", home.join("data"));
+        process::output(command).context("helm")
+    }
+
+    /// The folder of the programs' logs, one file each.
+    pub fn logs_folder(&self) -> PathBuf {
+        self.control_plane.logs()
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
+        // A test that panicked elsewhere must not hide its own message behind ours.
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const API_SERVER: &str = "kube-apiserver";
