@@ -28,16 +28,15 @@ pub fn command(arguments: &[&str]) -> Command {
 
 /// Builds the program and returns where it lies.
 pub fn lowtide(profile: &str) -> Result<PathBuf> {
-    let mut build = command(&[
-        "build",
-        "--package",
-        "lowtide",
-        "--profile",
-        profile,
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
+    lowtide_with(&["--profile", profile])
+}
+
+/// The same with further arguments of `cargo build`.
+pub fn lowtide_with(arguments: &[&str]) -> Result<PathBuf> {
+    let mut build = command(&["build", "--package", "lowtide"]);
     let output = build
+        .args(arguments)
+        .args(["--message-format", "json-render-diagnostics"])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

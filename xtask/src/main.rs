@@ -1,4 +1,4 @@
-//! What people type: `cargo xtask demo | test | soak | bench | sim | gen`.
+//! What people type: `cargo xtask demo | test | soak | bench | sim | gen | image`.
 //!
 //! Each command installs what it needs, says what it does, and works offline the second time.
 
@@ -6,6 +6,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod gen_files;
+mod image;
 mod sim;
 mod stage;
 mod test;
@@ -54,6 +55,8 @@ enum Command {
     },
     /// Write the generated files: JSON Schema, man pages, completions
     Gen,
+    /// Build the container image as an archive, without Docker
+    Image(image::Order),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
             replay,
         } => sim::run(first, seeds, replay),
         Command::Gen => gen_files::run(),
+        Command::Image(order) => image::run(&order),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

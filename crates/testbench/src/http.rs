@@ -63,6 +63,24 @@ pub fn request(
     content_type: Option<&str>,
     body: &[u8],
 ) -> Result<Answer> {
+    let headers: Vec<_> = content_type
+        .map(|kind| ("Content-Type", kind))
+        .into_iter()
+        .collect();
+    request_with(base, method, path, &headers, body)
+}
+
+/// As [`request`], with any headers.
+///
+/// # Errors
+/// As [`request`].
+pub fn request_with(
+    base: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<Answer> {
     let address = base
         .strip_prefix("http://")
         .ok_or_else(|| anyhow!("not http: {base}"))?;
@@ -71,13 +89,11 @@ pub fn request(
         TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_nodelay(true)?;
-    let mut headers = vec![
-        ("Host".to_owned(), address.to_owned()),
-        ("Connection".to_owned(), "close".to_owned()),
-    ];
-    if let Some(kind) = content_type {
-        headers.push(("Content-Type".to_owned(), kind.to_owned()));
-    }
+    let more = [("Host", address), ("Connection", "close")];
+    let headers = more.iter().chain(headers);
+    let headers = headers
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
     let first = format!("{method} {prefix}{path} HTTP/1.1");
     wire::write(
         &mut stream,

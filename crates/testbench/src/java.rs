@@ -123,7 +123,7 @@ pub fn debian_program(name: &str) -> Result<()> {
 ///
 /// # Errors
 /// We are not root, or apt fails: the message holds the command to run.
-pub(crate) fn debian(package: &str, what: &str) -> Result<()> {
+pub fn debian(package: &str, what: &str) -> Result<()> {
     let script = format!("apt-get update && apt-get install -y --no-install-recommends {package}");
     let id = Command::new("id")
         .arg("-u")

@@ -7,8 +7,8 @@
 //! A cluster may be shared by the tests of one binary in a static: it ends with the process, though nobody
 //! then removes its scratch folder. Two tests on one cluster need job names of their own.
 //!
-//! Everything here is blocking and uses no async runtime: tests call it from a plain `#[test]` or from
-//! `spawn_blocking`. Everything listens on loopback only, keeps its files in a scratch folder of its own,
+//! Everything here is blocking, and what needs an async runtime has one of its own: tests call it from a
+//! plain `#[test]` or from `spawn_blocking`. Everything listens on loopback only, keeps its files in a scratch folder of its own,
 //! and ends with the process that started it, even when that process is killed.
 
 pub mod cache;
@@ -24,4 +24,5 @@ pub mod proxy;
 mod python;
 pub mod say;
 pub mod small_fs;
+pub mod ververica;
 mod wire;
