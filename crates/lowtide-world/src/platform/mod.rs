@@ -1,7 +1,10 @@
 //! Where applications run.
 
+mod duration;
 pub mod flink;
+mod http;
 pub mod kubernetes;
+pub mod ververica;
 
 use crate::store::Paths;
 
@@ -12,6 +15,8 @@ pub enum PlatformSettings {
     Flink(flink::Settings),
     /// The Flink clusters of a Kubernetes namespace.
     Kubernetes(kubernetes::Settings),
+    /// A namespace of Ververica Platform.
+    Ververica(ververica::Settings),
 }
 
 /// One platform: how to ask it, and where to find what it writes.
@@ -31,6 +36,13 @@ pub(crate) enum Platform {
         /// Where to find what they write.
         paths: Paths,
     },
+    /// A namespace of Ververica Platform.
+    Ververica {
+        /// How to ask it.
+        client: Box<ververica::Client>,
+        /// Where to find what its jobs write.
+        paths: Paths,
+    },
 }
 
 impl Platform {
@@ -42,6 +54,10 @@ impl Platform {
             }),
             PlatformSettings::Kubernetes(settings) => Ok(Self::Kubernetes {
                 client: Box::new(kubernetes::Client::new(&settings)),
+                paths: Paths::new(&settings.paths),
+            }),
+            PlatformSettings::Ververica(settings) => Ok(Self::Ververica {
+                client: Box::new(ververica::Client::new(&settings)?),
                 paths: Paths::new(&settings.paths),
             }),
         }
