@@ -16,7 +16,9 @@ mod seen;
 pub use advance::{advance, next};
 pub use look::{LOOKS_AFTER, look};
 pub use pace::{backoff, poll_delay};
-pub use seen::{CONTEXT_SAVEPOINTS, Context, Found, Next, Operation, Reply, Searched, Seen, Step};
+pub use seen::{
+    CONTEXT_SAVEPOINTS, Context, Found, Next, Operation, Reply, Searched, Seen, Step, Usual,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
