@@ -9,6 +9,8 @@ mod store;
 mod text;
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
 
 use lowtide_core::fault::Fault;
 use lowtide_core::gate::Vitals;
@@ -57,6 +59,22 @@ impl Hands {
             platforms.insert(name, platform);
         }
         Ok(Self { platforms })
+    }
+
+    /// Asks every platform for what each run will need of it and no job has to be known for, so
+    /// that by then the connection stands. For a command that has something else to do first; what
+    /// goes wrong here will go wrong again, and be told, when it is needed.
+    pub fn greet(&self) -> impl Future<Output = ()> + Send + use<> {
+        let clients: Vec<_> = self
+            .platforms
+            .values()
+            .map(|platform| match platform {
+                Platform::Flink { client, .. } => Arc::clone(client),
+            })
+            .collect();
+        async move {
+            futures_util::future::join_all(clients.iter().map(|client| client.greet())).await;
+        }
     }
 
     fn platform(&self, name: &PlatformName) -> Result<&Platform, Fault> {

@@ -2,6 +2,8 @@
 
 pub mod flink;
 
+use std::sync::Arc;
+
 use crate::store::Paths;
 
 /// What a configuration says of one platform.
@@ -17,7 +19,7 @@ pub(crate) enum Platform {
     /// A Flink cluster's REST endpoint.
     Flink {
         /// How to ask it.
-        client: flink::Client,
+        client: Arc<flink::Client>,
         /// Where to find what it writes.
         paths: Paths,
     },
@@ -27,7 +29,7 @@ impl Platform {
     pub(crate) fn new(settings: PlatformSettings) -> Result<Self, flink::SettingsError> {
         match settings {
             PlatformSettings::Flink(settings) => Ok(Self::Flink {
-                client: flink::Client::new(&settings)?,
+                client: Arc::new(flink::Client::new(&settings)?),
                 paths: Paths::new(&settings.paths),
             }),
         }
