@@ -6,7 +6,7 @@ use std::path::Path;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use lowtide_catalog::Catalog;
+use lowtide_catalog::{Catalog, OpenError};
 use lowtide_core::engine::{Application, Engine};
 use lowtide_core::name::{AppKey, PlatformName};
 use lowtide_core::policy::{CONCURRENCY, Policy};
@@ -90,14 +90,18 @@ impl Setup {
         &self.config.catalog
     }
 
-    /// Opens the catalog.
+    /// Opens the catalog, for a program that stays.
     pub async fn catalog(&self) -> Result<Catalog, Trouble> {
         Catalog::open(self.catalog_path())
             .await
-            .map_err(|wrong| Trouble::CatalogOpen {
-                hint: Some(wrong.hint().to_owned()),
-                source: Box::new(wrong),
-            })
+            .map_err(cannot_open)
+    }
+
+    /// Opens the catalog, for a command that ends.
+    pub async fn catalog_briefly(&self) -> Result<Catalog, Trouble> {
+        Catalog::open_briefly(self.catalog_path())
+            .await
+            .map_err(cannot_open)
     }
 
     /// Prepares clients for these platforms; certificates are read here, nothing is sent.
@@ -118,7 +122,7 @@ impl Setup {
     /// Opens the catalog if there is one: who only reads makes none.
     pub async fn catalog_if_there(&self) -> Result<Option<Catalog>, Trouble> {
         if self.catalog_path().exists() {
-            self.catalog().await.map(Some)
+            self.catalog_briefly().await.map(Some)
         } else {
             Ok(None)
         }
@@ -162,6 +166,13 @@ impl Setup {
         } else {
             None
         }
+    }
+}
+
+fn cannot_open(wrong: OpenError) -> Trouble {
+    Trouble::CatalogOpen {
+        hint: Some(wrong.hint().to_owned()),
+        source: Box::new(wrong),
     }
 }
 

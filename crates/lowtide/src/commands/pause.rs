@@ -20,7 +20,7 @@ pub async fn set(
 ) -> Result<Exit, Trouble> {
     let setup = Setup::read(common)?;
     let chosen = setup.chosen(&args.names)?;
-    let catalog = setup.catalog().await?;
+    let catalog = setup.catalog_briefly().await?;
     let mut applications = Vec::with_capacity(chosen.len());
     let mut table = Table::new(["name", "schedule"]);
     for application in chosen {
