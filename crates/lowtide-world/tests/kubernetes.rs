@@ -418,7 +418,7 @@ impl Bench {
             self.node.admin().done("DELETE", &path, None)?;
         }
         until("the clusters to be gone", async || {
-            Ok(client.look().await?.all().ok())
+            Ok(client.look().await?.about("asleep").ok())
         })
         .await?;
         Ok(())
