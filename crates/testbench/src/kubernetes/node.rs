@@ -28,8 +28,8 @@ use crate::{process, say};
 /// The API server answers after 2.5 s on an idle machine.
 const START_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// The controller manager makes a namespace's `default` service account within a second.
-const NAMESPACE_TIMEOUT: Duration = Duration::from_mins(1);
+/// The controller manager makes a service account and binds a claim within a second.
+const CONTROLLER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The name of the program in the list of parts.
 const API_SERVER: &str = "kube-apiserver";
@@ -324,7 +324,7 @@ impl Node {
             }},
         }))?;
         let path = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
-        self.wait("a service account", NAMESPACE_TIMEOUT, |node| {
+        self.wait("a service account", CONTROLLER_TIMEOUT, |node| {
             Ok((node.api.send("GET", &path, None)?.0 == 200).then_some(()))
         })
     }
@@ -426,10 +426,11 @@ impl Node {
         .map(drop)
     }
 
-    /// [`Node::volume`] for `ReadWriteMany`, and the claim.
+    /// [`Node::volume`] for `ReadWriteMany`, and the claim; waits until the two are bound, as the scheduler looks
+    /// only now and then whether a pod's claims are.
     ///
     /// # Errors
-    /// As [`Node::volume`].
+    /// As [`Node::volume`]; time is up.
     pub fn claimed_volume(&self, namespace: &str, claim: &str, path: &Path) -> Result<()> {
         self.volume(namespace, claim, path, "ReadWriteMany")?;
         self.apply(&json!({
@@ -442,8 +443,12 @@ impl Node {
                 "storageClassName": "",
                 "volumeName": format!("{namespace}-{claim}"),
             },
-        }))
-        .map(drop)
+        }))?;
+        let path = format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}");
+        self.wait("a claim to be bound", CONTROLLER_TIMEOUT, |node| {
+            let seen = node.api.get(&path)?;
+            Ok((seen["status"]["phase"] == "Bound").then_some(()))
+        })
     }
 
     /// Runs Helm as the administrator and returns what it printed.
