@@ -1,5 +1,7 @@
 //! The testbench starts a real Kubernetes that behaves as the other tests rely on.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;

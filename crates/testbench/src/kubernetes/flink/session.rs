@@ -50,7 +50,7 @@ impl SessionSpec {
     }
 
     /// Its JobManager's pod can be killed without losing its jobs: their graphs and checkpoints' places are kept
-    /// in ConfigMaps and on the volume.
+    /// in `ConfigMaps` and on the volume.
     #[must_use]
     pub fn high_availability(self) -> Self {
         self.config("high-availability.type", "kubernetes").config(
@@ -275,7 +275,7 @@ impl Session {
         }
     }
 
-    /// Deletes its Deployment, with which Kubernetes deletes the rest (but not the ConfigMaps of a highly
+    /// Deletes its Deployment, with which Kubernetes deletes the rest (but not the `ConfigMaps` of a highly
     /// available one), and waits until its pods are gone.
     ///
     /// # Errors
