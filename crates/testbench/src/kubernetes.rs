@@ -11,6 +11,7 @@ mod cgroup;
 mod control_plane;
 mod credentials;
 mod door;
+pub mod flink;
 mod go;
 mod namespace;
 mod node;
@@ -25,3 +26,4 @@ pub use binaries::{ASK_IMAGE, VERSION, ask_image, coredns, helm, kubernetes as b
 pub use door::{Exposed, Forward};
 pub use node::{Node, Options, PodSecurity};
 pub use packages::left_out;
+pub use worker::PAUSE_IMAGE;

@@ -1,5 +1,6 @@
 //! One node: starting it, talking to it, ending it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -27,8 +28,8 @@ use crate::{process, say};
 /// The API server answers after 2.5 s on an idle machine.
 const START_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// The controller manager makes a namespace's `default` service account within a second.
-const NAMESPACE_TIMEOUT: Duration = Duration::from_mins(1);
+/// The controller manager makes a service account and binds a claim within a second.
+const CONTROLLER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The name of the program in the list of parts.
 const API_SERVER: &str = "kube-apiserver";
@@ -93,6 +94,7 @@ struct Inside {
     namespace: Namespace,
     cgroup: Cgroup,
     cni: PathBuf,
+    imported: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl Node {
@@ -322,7 +324,7 @@ impl Node {
             }},
         }))?;
         let path = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
-        self.wait("a service account", NAMESPACE_TIMEOUT, |node| {
+        self.wait("a service account", CONTROLLER_TIMEOUT, |node| {
             Ok((node.api.send("GET", &path, None)?.0 == 200).then_some(()))
         })
     }
@@ -377,14 +379,18 @@ impl Node {
         self.inside()?.namespace.door().expose(port)
     }
 
-    /// Gives an image to the node, under the name that its archive has. Pods must not pull it:
+    /// Gives an image to the node, once, under the name that its archive has. Pods must not pull it:
     /// `imagePullPolicy: IfNotPresent` or `Never`.
     ///
     /// # Errors
     /// The node runs no containers, or the archive is none.
     pub fn import_image(&self, archive: &Path) -> Result<()> {
-        self.inside()?;
-        worker::import(&self.control_plane, archive)
+        let mut imported = lock(&self.inside()?.imported);
+        if !imported.contains(archive) {
+            worker::import(&self.control_plane, archive)?;
+            imported.insert(archive.to_owned());
+        }
+        Ok(())
     }
 
     /// What a pod's only container has printed so far.
@@ -420,10 +426,11 @@ impl Node {
         .map(drop)
     }
 
-    /// [`Node::volume`] for `ReadWriteMany`, and the claim.
+    /// [`Node::volume`] for `ReadWriteMany`, and the claim; waits until the two are bound, as the scheduler looks
+    /// only now and then whether a pod's claims are.
     ///
     /// # Errors
-    /// As [`Node::volume`].
+    /// As [`Node::volume`]; time is up.
     pub fn claimed_volume(&self, namespace: &str, claim: &str, path: &Path) -> Result<()> {
         self.volume(namespace, claim, path, "ReadWriteMany")?;
         self.apply(&json!({
@@ -436,8 +443,12 @@ impl Node {
                 "storageClassName": "",
                 "volumeName": format!("{namespace}-{claim}"),
             },
-        }))
-        .map(drop)
+        }))?;
+        let path = format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}");
+        self.wait("a claim to be bound", CONTROLLER_TIMEOUT, |node| {
+            let seen = node.api.get(&path)?;
+            Ok((seen["status"]["phase"] == "Bound").then_some(()))
+        })
     }
 
     /// Runs Helm as the administrator and returns what it printed.
@@ -468,9 +479,13 @@ impl Node {
     }
 
     fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
-        // A test that panicked elsewhere must not hide its own message behind ours.
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.parts)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A test that panicked elsewhere must not hide its own message behind ours.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inside {
@@ -485,6 +500,7 @@ impl Inside {
             namespace,
             cgroup,
             cni,
+            imported: Mutex::default(),
         })
     }
 }
