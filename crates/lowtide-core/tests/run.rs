@@ -582,6 +582,23 @@ fn only_ended_jobs_are_a_skip_or_a_failure() {
 }
 
 #[test]
+fn a_platform_that_cannot_see_every_job_says_so_in_its_own_words() {
+    let blind = || {
+        let fault = Fault::gone("no pods belong to `orders`").hint("only pods are seen");
+        Seen::Jobs(Err(fault))
+    };
+    let slot = Story::slot().see(Seen::Nothing).see(blind());
+    assert_eq!(slot.short(), "resolving", "its pods may come");
+    let ended = slot.after(600).see(blind());
+    assert_eq!(ended.short(), "failed(not running)");
+    assert_eq!(ended.hint(), Some("only pods are seen"));
+    let taken = Story::of(Origin::Take, rules())
+        .see(Seen::Nothing)
+        .see(blind());
+    assert_eq!(taken.short(), "failed(not running)");
+}
+
+#[test]
 fn several_jobs_of_a_name_are_refused_with_their_ids() {
     let twin = JobSeen {
         id: JobId::new("ffff"),

@@ -22,6 +22,7 @@ use lowtide_core::run::{Attempt, Found, Operation, Reply};
 use lowtide_core::verify::Reading;
 
 pub use platform::flink;
+pub use platform::ververica;
 use platform::{Platform, PlatformSettings};
 
 /// What is wrong with a platform's settings; found before anything is sent.
@@ -87,6 +88,7 @@ impl World for Hands {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.jobs().await,
             Platform::Kubernetes { client, .. } => client.look().await?.about(name),
+            Platform::Ververica { client, .. } => client.jobs(name).await,
         }
     }
 
@@ -94,6 +96,7 @@ impl World for Hands {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.vitals(job).await,
             Platform::Kubernetes { client, .. } => client.vitals(job).await,
+            Platform::Ververica { client, .. } => client.vitals(job).await,
         }
     }
 
@@ -101,6 +104,7 @@ impl World for Hands {
         match self.platform(platform) {
             Ok(Platform::Flink { client, .. }) => client.trigger(attempt).await,
             Ok(Platform::Kubernetes { client, .. }) => client.trigger(attempt).await,
+            Ok(Platform::Ververica { client, .. }) => client.trigger(attempt).await,
             Err(fault) => Reply::NotSent(fault),
         }
     }
@@ -113,6 +117,7 @@ impl World for Hands {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.operation(attempt).await,
             Platform::Kubernetes { client, .. } => client.operation(attempt).await,
+            Platform::Ververica { client, .. } => client.operation(attempt).await,
         }
     }
 
@@ -126,14 +131,15 @@ impl World for Hands {
                 let own = attempt.directory.as_ref().ok_or_else(no_directory)?;
                 paths.directories(&own.target, &own.base).await
             }
+            Platform::Ververica { client, .. } => client.directories(attempt).await,
         }
     }
 
     async fn read(&self, platform: &PlatformName, location: &Location) -> Result<Reading, Fault> {
         match self.platform(platform)? {
-            Platform::Flink { paths, .. } | Platform::Kubernetes { paths, .. } => {
-                paths.read(location).await
-            }
+            Platform::Flink { paths, .. }
+            | Platform::Kubernetes { paths, .. }
+            | Platform::Ververica { paths, .. } => paths.read(location).await,
         }
     }
 }

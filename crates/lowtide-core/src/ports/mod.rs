@@ -29,7 +29,9 @@ pub trait Clock: Send + Sync {
 
 /// Platforms and stores: one piece of I/O a method, nothing decided.
 pub trait World: Send + Sync {
-    /// The jobs of this name, ended ones too, and others that may have been meant.
+    /// The jobs of this name, ended ones too, and others that may have been meant. Where the
+    /// platform cannot see every job, [`FaultKind::Gone`](crate::fault::FaultKind::Gone) may say
+    /// in its own words that it sees none of this name, and why that may be.
     fn jobs(
         &self,
         platform: &PlatformName,

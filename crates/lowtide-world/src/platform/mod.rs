@@ -1,8 +1,12 @@
 //! Where applications run.
 
+mod duration;
 pub mod flink;
+mod http;
 pub mod kubernetes;
+pub mod ververica;
 
+use crate::kubernetes::Source;
 use crate::store::Paths;
 
 /// What a configuration says of one platform.
@@ -12,6 +16,33 @@ pub enum PlatformSettings {
     Flink(flink::Settings),
     /// The Flink clusters of a Kubernetes namespace.
     Kubernetes(kubernetes::Settings),
+    /// A namespace of Ververica Platform.
+    Ververica(ververica::Settings),
+}
+
+impl PlatformSettings {
+    /// The same, with objects of Kubernetes read in this way, where it needs any.
+    #[must_use]
+    pub fn reading(mut self, how: Source) -> Self {
+        match &mut self {
+            Self::Kubernetes(settings) => settings.source = how,
+            Self::Ververica(settings) => {
+                if let ververica::Resolve::Pods { source, .. } = &mut settings.resolve {
+                    *source = how;
+                }
+            }
+            Self::Flink(_) => {}
+        }
+        self
+    }
+
+    /// Whether the platform itself chooses the directories of savepoints.
+    pub fn chooses_directory(&self) -> bool {
+        match self {
+            Self::Flink(_) | Self::Kubernetes(_) => false,
+            Self::Ververica(_) => true,
+        }
+    }
 }
 
 /// One platform: how to ask it, and where to find what it writes.
@@ -31,6 +62,13 @@ pub(crate) enum Platform {
         /// Where to find what they write.
         paths: Paths,
     },
+    /// A namespace of Ververica Platform.
+    Ververica {
+        /// How to ask it.
+        client: Box<ververica::Client>,
+        /// Where to find what its jobs write.
+        paths: Paths,
+    },
 }
 
 impl Platform {
@@ -42,6 +80,10 @@ impl Platform {
             }),
             PlatformSettings::Kubernetes(settings) => Ok(Self::Kubernetes {
                 client: Box::new(kubernetes::Client::new(&settings)),
+                paths: Paths::new(&settings.paths),
+            }),
+            PlatformSettings::Ververica(settings) => Ok(Self::Ververica {
+                client: Box::new(ververica::Client::new(&settings)?),
                 paths: Paths::new(&settings.paths),
             }),
         }

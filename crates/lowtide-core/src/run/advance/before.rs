@@ -95,15 +95,9 @@ impl Walk<'_> {
     }
 
     pub(super) fn absent(&mut self, ended: Option<&JobSeen>, suggestions: &[String]) {
-        let since = *self.run.resolving_since.get_or_insert(self.now);
-        let tolerated = match self.run.origin {
-            // Somebody waits for the answer, and nothing was running a moment ago.
-            Origin::Take if self.run.attempts.is_empty() => SignedDuration::ZERO,
-            _ => self.policy.absent_for,
-        };
-        if self.now.duration_since(since) < tolerated && !self.past_deadline() {
-            let why = format!("no running job is named `{}`", self.policy.job);
-            return self.hold(HoldKind::Absent, why, LOOK_FOR_NAME_EVERY);
+        let why = format!("no running job is named `{}`", self.policy.job);
+        if self.absence_is_tolerated(why) {
+            return;
         }
         // Whoever asks by hand wants a savepoint, not a reason why none was due.
         let skips = !matches!(self.run.origin, Origin::Take);
@@ -118,6 +112,30 @@ impl Walk<'_> {
             }),
             _ => self.fail(not_running(&self.policy.job, ended, suggestions)),
         }
+    }
+
+    /// The platform cannot see every job, and says in its own words that it sees none of this
+    /// name.
+    pub(super) fn out_of_sight(&mut self, fault: &Fault) {
+        self.run.faults = 0;
+        if !self.absence_is_tolerated(fault.text.clone()) {
+            self.fail(of_fault(CauseKind::NotRunning, fault));
+        }
+    }
+
+    /// Waits for a job to appear, for as long as the rules say; whether it still does.
+    fn absence_is_tolerated(&mut self, why: String) -> bool {
+        let since = *self.run.resolving_since.get_or_insert(self.now);
+        let tolerated = match self.run.origin {
+            // Somebody waits for the answer, and nothing was running a moment ago.
+            Origin::Take if self.run.attempts.is_empty() => SignedDuration::ZERO,
+            _ => self.policy.absent_for,
+        };
+        let waits = self.now.duration_since(since) < tolerated && !self.past_deadline();
+        if waits {
+            self.hold(HoldKind::Absent, why, LOOK_FOR_NAME_EVERY);
+        }
+        waits
     }
 
     pub(super) fn look_for_name_again(&mut self) {

@@ -93,6 +93,9 @@ impl Walk<'_> {
             (Phase::Due, _) => self.begin(),
             (Phase::Waiting, Seen::Busy(why)) => self.hold(HoldKind::Cap, why, TURN_EVERY),
             (Phase::Resolving, Seen::Jobs(Ok(jobs))) => self.resolve(&jobs),
+            (Phase::Resolving, Seen::Jobs(Err(fault))) if fault.kind == FaultKind::Gone => {
+                self.out_of_sight(&fault);
+            }
             (Phase::Waiting, Seen::Vitals(Ok(vitals))) => self.gate(&vitals),
             (Phase::Waiting, Seen::Vitals(Err(fault))) if fault.kind == FaultKind::Gone => {
                 self.look_for_name_again();

@@ -117,7 +117,7 @@ const TASK: &str = "a task failed during the savepoint, and the job restarts; lo
 const SUSPENDING: &str = "the job failed and restarts; look at its exceptions in Flink's UI (a state backend that cannot write the format shows itself only in the JobManager's log)";
 
 /// The cause of a savepoint that Flink says has failed.
-pub(super) fn classify(stack_trace: &str) -> Cause {
+pub(in crate::platform) fn classify(stack_trace: &str) -> Cause {
     let chain = chain(stack_trace);
     let text = text(&chain);
     let found = TABLE.iter().find(|(wanted, ..)| {

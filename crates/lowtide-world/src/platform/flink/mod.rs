@@ -6,12 +6,10 @@
 //! and no more, and whatever does not come from Flink itself (a proxy's page, a cut connection)
 //! is a fault or, for the one request that must not happen twice, [`Reply::Unclear`].
 
-mod duration;
+mod answer;
 mod failure;
-mod http;
 mod metrics;
 mod settings;
-mod tls;
 mod vitals;
 mod wire;
 
@@ -24,11 +22,14 @@ use lowtide_core::resolve::{JobSeen, JobState};
 use lowtide_core::run::{Attempt, Cause, CauseKind, Operation, Reply};
 use tokio::sync::Mutex;
 
+pub use super::http::{Auth, SettingsError, TIMEOUT};
+use super::http::{Endpoint, POST_TIMEOUT_MAX, Peer, Trouble};
 use crate::kubernetes::ServiceProxy;
 use crate::shared::Shared;
-use http::{Answer, Endpoint, Trouble};
+use answer::Answer;
+pub(super) use failure::classify;
 use metrics::Freshness;
-pub use settings::{Auth, Settings, SettingsError, TIMEOUT};
+pub use settings::Settings;
 use wire::Cluster;
 
 /// Most bytes of `/jobs/overview`: a thousand jobs have about half a megabyte.
@@ -39,15 +40,18 @@ const JOB_BYTES_MAX: usize = 16 << 20;
 const OPERATION_BYTES_MAX: usize = 4 << 20;
 /// Most bytes of everything else.
 const SMALL_BYTES_MAX: usize = 2 << 20;
-/// Longest wait for the answer to a request for a savepoint. It must stay below
-/// [`REPEAT_MARGIN`](lowtide_core::run::REPEAT_MARGIN), within which a repeated request has to
-/// arrive, and leave some of it for the commit between the decision to repeat and the request.
-const POST_TIMEOUT_MAX: Duration = Duration::from_secs(20);
 /// How long `/jobmanager/config` is taken to be as it was read: it changes only with a new
 /// process, and the gate asks once a second.
 const CLUSTER_FRESH: Duration = Duration::from_mins(1);
 /// Most source vertices whose back-pressure is asked for, one request each.
 const SOURCES_MAX: usize = 8;
+
+/// Who answers.
+const PEER: Peer = Peer {
+    name: "Flink's JobManager",
+    one: "a JobManager",
+    short: "Flink",
+};
 
 /// A client of one cluster.
 #[derive(Debug)]
@@ -62,13 +66,16 @@ pub struct Client {
 impl Client {
     /// Prepares a client; reads certificates and keys, sends nothing.
     pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        Ok(Self::of(Endpoint::new(settings)?, settings.timeout))
+        Ok(Self::of(
+            Endpoint::new(&settings.connection(), PEER)?,
+            settings.timeout,
+        ))
     }
 
     /// Prepares a client of a cluster that is reached through a Kubernetes API server; sends
     /// nothing.
     pub(crate) fn through(proxy: ServiceProxy, timeout: Duration) -> Result<Self, SettingsError> {
-        Ok(Self::of(Endpoint::through(proxy, timeout)?, timeout))
+        Ok(Self::of(Endpoint::through(proxy, timeout, PEER)?, timeout))
     }
 
     fn of(endpoint: Endpoint, timeout: Duration) -> Self {
@@ -133,7 +140,7 @@ impl Client {
             .post(&path, &body, self.post_timeout, SMALL_BYTES_MAX)
             .await;
         match answer {
-            Ok(answer) => reply(&answer, &trigger_id),
+            Ok(answer) => reply(&answer.into(), &trigger_id),
             Err(Trouble::NotSent(fault)) => Reply::NotSent(fault),
             Err(Trouble::Unclear(fault)) => Reply::Unclear(fault),
         }
@@ -142,7 +149,7 @@ impl Client {
     /// Asks what became of the attempt's trigger id: one request, and one more after a 404.
     pub async fn operation(&self, attempt: &Attempt) -> Result<Operation, Fault> {
         let path = format!("/jobs/{}/savepoints/{}", attempt.job, attempt.trigger_id);
-        let answer = self.endpoint.get(&path, OPERATION_BYTES_MAX).await?;
+        let answer = Answer::from(self.endpoint.get(&path, OPERATION_BYTES_MAX).await?);
         if answer.status == 404 && answer.flink_error().is_some_and(is_unknown_trigger) {
             // Not `/jobs/:id`: that one comes from a cache of three seconds, in which an older
             // incarnation may live on, and "the same incarnation" allows the request to be
@@ -161,7 +168,7 @@ impl Client {
         path: &str,
         bytes_max: usize,
     ) -> Result<T, Fault> {
-        self.endpoint.get(path, bytes_max).await?.json()
+        Answer::from(self.endpoint.get(path, bytes_max).await?).json()
     }
 
     /// The cluster's own configuration, as read within [`CLUSTER_FRESH`].
@@ -302,12 +309,6 @@ fn operation(answer: wire::Operation) -> Result<Operation, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_repeated_request_arrives_within_its_margin() {
-        let margin = Duration::try_from(lowtide_core::run::REPEAT_MARGIN);
-        assert!(margin.is_ok_and(|margin| POST_TIMEOUT_MAX + Duration::from_secs(10) <= margin));
-    }
 
     #[test]
     fn every_word_of_flink_s_job_status_is_known() {

@@ -7,7 +7,7 @@ use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use serde::{Deserialize, Serialize};
 
-use super::duration;
+use crate::platform::duration;
 
 #[derive(Deserialize)]
 pub(super) struct Overview {

@@ -1,23 +1,25 @@
-//! One request, one answer, and what kind of trouble lies between.
+//! One request, one answer, and what kind of trouble lies between; for every platform that speaks
+//! HTTP. What an answer means is the platform's own to say.
 //!
 //! Nothing is sent twice from here and no redirect is followed: whether a request may be made
 //! again is the core's to decide. `HTTP/1.1` only, because a connection that carries one request
 //! at a time leaves no doubt which request a cut connection cut.
 
+mod settings;
+mod tls;
+
 use std::io;
 use std::time::{Duration, Instant};
 
-use lowtide_core::fault::{Fault, FaultKind};
+use lowtide_core::fault::Fault;
 use reqwest::{Method, RequestBuilder, header, redirect, retry};
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::settings::{Auth, Settings, SettingsError};
-use super::{failure, tls, wire};
 use crate::chain::causes;
 use crate::kubernetes::{self, ServiceProxy};
 use crate::text::one_line;
+pub use settings::{Auth, Connection, SettingsError, TIMEOUT};
 
 /// How long to wait for a connection. Together with `DELIVERY_TIMEOUT` no more than what must be
 /// left of an owner's claim when a call is granted (10 s): a request must not arrive when somebody
@@ -28,9 +30,26 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[cfg(target_os = "linux")]
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A cluster's address, with a client that keeps connections to it.
+/// Longest wait for the answer to a request for a savepoint. It must stay below
+/// [`REPEAT_MARGIN`](lowtide_core::run::REPEAT_MARGIN), within which a repeated request has to
+/// arrive, and leave some of it for the commit between the decision to repeat and the request.
+pub(super) const POST_TIMEOUT_MAX: Duration = Duration::from_secs(20);
+
+/// What people call who answers at an address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    /// Who it is.
+    pub(super) name: &'static str,
+    /// One of them, that stops.
+    pub(super) one: &'static str,
+    /// What the log calls it.
+    pub(super) short: &'static str,
+}
+
+/// A platform's address, with a client that keeps connections to it.
 #[derive(Debug)]
 pub(super) struct Endpoint {
+    peer: Peer,
     /// Without a password and without a slash at its end.
     base: String,
     login: Login,
@@ -65,24 +84,30 @@ impl From<Trouble> for Fault {
 }
 
 impl Endpoint {
-    pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        let (url, auth) = settings.address()?;
-        let builder = reqwest::Client::builder().tls_backend_preconfigured(tls::config(settings)?);
+    pub(super) fn new(connection: &Connection, peer: Peer) -> Result<Self, SettingsError> {
+        let (url, auth) = connection.address()?;
+        let tls = tls::config(connection)?;
         Self::build(
-            builder,
+            reqwest::Client::builder().tls_backend_preconfigured(tls),
             url.as_str(),
             auth.map_or(Login::Nobody, Login::Fixed),
-            settings.timeout,
+            connection.timeout,
+            peer,
         )
     }
 
     /// An endpoint behind the API server's proxy. The proxy variables of the environment do not
     /// concern it, as they do not concern any request to the API server.
-    pub(super) fn through(proxy: ServiceProxy, timeout: Duration) -> Result<Self, SettingsError> {
+    pub(super) fn through(
+        proxy: ServiceProxy,
+        timeout: Duration,
+        peer: Peer,
+    ) -> Result<Self, SettingsError> {
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(proxy.tls)
             .no_proxy();
-        Self::build(builder, &proxy.base, Login::ApiServer(proxy.login), timeout)
+        let login = Login::ApiServer(proxy.login);
+        Self::build(builder, &proxy.base, login, timeout, peer)
     }
 
     fn build(
@@ -90,6 +115,7 @@ impl Endpoint {
         base: &str,
         login: Login,
         timeout: Duration,
+        peer: Peer,
     ) -> Result<Self, SettingsError> {
         #[cfg(target_os = "linux")]
         let builder = builder.tcp_user_timeout(DELIVERY_TIMEOUT);
@@ -102,6 +128,7 @@ impl Endpoint {
             .build()
             .map_err(SettingsError::Client)?;
         Ok(Self {
+            peer,
             base: base.trim_end_matches('/').to_owned(),
             login,
             client,
@@ -128,6 +155,23 @@ impl Endpoint {
         .json(body)
         .timeout(timeout);
         self.send(request, path, timeout, bytes_max).await
+    }
+
+    pub(super) async fn patch(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        bytes_max: usize,
+    ) -> Result<Answer, Fault> {
+        let request = self.request(Method::PATCH, path).await?.json(body);
+        let request = request.timeout(self.timeout);
+        Ok(self.send(request, path, self.timeout, bytes_max).await?)
+    }
+
+    pub(super) async fn delete(&self, path: &str, bytes_max: usize) -> Result<Answer, Fault> {
+        let request = self.request(Method::DELETE, path).await?;
+        let request = request.timeout(self.timeout);
+        Ok(self.send(request, path, self.timeout, bytes_max).await?)
     }
 
     async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Fault> {
@@ -180,9 +224,20 @@ impl Endpoint {
             status,
             bytes = body.len(),
             elapsed_ms = asked.elapsed().as_millis(),
-            "asked Flink"
+            "asked {}",
+            self.peer.short
         );
-        Ok(Answer::new(self, status, declared_html, body))
+        Ok(Answer {
+            status,
+            base: self.base.clone(),
+            login: match self.login {
+                Login::Nobody => LoginKind::Nobody,
+                Login::Fixed(_) => LoginKind::Fixed,
+                Login::ApiServer(_) => LoginKind::ApiServer,
+            },
+            html: declared_html || body.trim_ascii_start().starts_with(b"<"),
+            body,
+        })
     }
 
     fn too_large(&self, path: &str, bytes_max: usize) -> Fault {
@@ -213,8 +268,10 @@ impl Endpoint {
         let io_kind =
             causes().find_map(|cause| cause.downcast_ref::<io::Error>().map(io::Error::kind));
         if io_kind == Some(io::ErrorKind::ConnectionRefused) {
-            return Fault::transient(format!("{base}: the connection was refused"))
-                .hint("is Flink's JobManager running, and is the port right?");
+            return Fault::transient(format!("{base}: the connection was refused")).hint(format!(
+                "is {} running, and is the port right?",
+                self.peer.name
+            ));
         }
         let innermost = one_line(&causes().last().map(ToString::to_string).unwrap_or_default());
         if causes().any(|cause| cause.to_string() == "dns error") {
@@ -228,7 +285,7 @@ impl Endpoint {
         Fault::transient(format!(
             "{base}: the connection was cut before the answer was complete ({innermost})"
         ))
-        .hint("is `url:` right, `http://` or `https://` too? a proxy, a firewall or a JobManager that stops also cuts connections")
+        .hint(format!("is `url:` right, `http://` or `https://` too? a proxy, a firewall or {} that stops also cuts connections", self.peer.one))
     }
 }
 
@@ -247,183 +304,49 @@ fn tls_fault(base: &str, error: &rustls::Error) -> Fault {
     Fault::permanent(text).hint(hint)
 }
 
+/// How the request logged in that an answer came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LoginKind {
+    /// Not at all.
+    Nobody,
+    /// With what the configuration says.
+    Fixed,
+    /// To the Kubernetes API server that passed it on.
+    ApiServer,
+}
+
 /// What came back.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    base: String,
-    logged_in: bool,
-    html: bool,
-    body: Vec<u8>,
-    /// Flink's own words, if these are an error of Flink's.
-    errors: Option<String>,
-    /// The words of the Kubernetes API server, if these are an error of its own.
-    api_server: Option<String>,
+    /// Where from, for messages.
+    pub(super) base: String,
+    pub(super) login: LoginKind,
+    /// Whether it is a web page, said to be one or not.
+    pub(super) html: bool,
+    pub(super) body: Vec<u8>,
 }
 
 impl Answer {
-    fn new(endpoint: &Endpoint, status: u16, declared_html: bool, body: Vec<u8>) -> Self {
-        let begins_as_html = body.trim_ascii_start().starts_with(b"<");
-        let errors = (status >= 400)
-            .then(|| serde_json::from_slice::<wire::Errors>(&body).ok())
-            .flatten()
-            .map(|errors| errors.errors.join("\n"));
-        let api_server = (status >= 400 && matches!(endpoint.login, Login::ApiServer(_)))
-            .then(|| serde_json::from_slice::<wire::KubernetesStatus>(&body).ok())
-            .flatten()
-            .map(|status| one_line(&status.message));
-        Self {
-            status,
-            base: endpoint.base.clone(),
-            logged_in: !matches!(endpoint.login, Login::Nobody),
-            html: declared_html || begins_as_html,
-            body,
-            errors,
-            api_server,
-        }
-    }
-
-    /// Flink's own words, if this is an error of Flink's.
-    pub(super) fn flink_error(&self) -> Option<&str> {
-        self.errors.as_deref()
-    }
-
-    /// What a successful answer holds.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
-        if self.html || !matches!(self.status, 200 | 202) {
-            return Err(self.fault());
-        }
-        serde_json::from_slice(&self.body).map_err(|wrong| {
-            let base = &self.base;
-            if wrong.is_data() {
-                Fault::permanent(format!("{base}: JSON, but not as Flink writes it: {wrong}"))
-                    .hint("does `url:` lead to Flink's REST API, release 1.15 to 2.3?")
-            } else {
-                Fault::transient(format!("{base}: not the JSON that Flink writes: {wrong}"))
-                    .hint("does a proxy stand before Flink?")
-            }
-        })
-    }
-
-    /// What kind of fault this answer is.
-    pub(super) fn fault(&self) -> Fault {
-        let (kind, hint) = self.kind();
-        Fault {
-            kind,
-            text: format!("{}: {}", self.base, self.what()),
-            hint: hint.map(str::to_owned),
-        }
-    }
-
-    fn what(&self) -> String {
-        let status = self.status;
-        if let Some(said) = &self.api_server {
-            return format!("the Kubernetes API server says: {said} (status {status})");
-        }
-        match (&self.errors, self.html) {
-            (Some(errors), _) => format!("{} (status {status})", failure::message(errors)),
-            (None, true) => match title(&self.body) {
-                Some(title) => format!("HTML from a proxy, “{title}” (status {status})"),
-                None => format!("HTML from a proxy (status {status})"),
-            },
-            (None, false) => format!("status {status}, and not from Flink"),
-        }
-    }
-
-    fn kind(&self) -> (FaultKind, Option<&'static str>) {
-        if self.api_server.is_some() {
-            return kind_of_proxy(self.status);
-        }
-        match self.status {
-            200..=299 if self.html => (
-                FaultKind::Transient,
-                Some("a login page, or a notice of a proxy? check `url:` and `auth:`"),
-            ),
-            300..=399 => (
-                FaultKind::Permanent,
-                Some(
-                    "Lowtide follows no redirects: is this a login page? else write the final address as `url:`",
-                ),
-            ),
-            401 | 403 if self.logged_in => (
-                FaultKind::Permanent,
-                Some("the login in `auth:` is not accepted, or has no right to do this"),
-            ),
-            401 | 403 => (
-                FaultKind::Permanent,
-                Some("set `auth:` (`basic` or `bearer`) for the platform"),
-            ),
-            404 => self.kind_of_404(),
-            407 => (
-                FaultKind::Permanent,
-                Some("the proxy in `HTTP_PROXY` or `HTTPS_PROXY` wants a login"),
-            ),
-            // 5xx is also what a gateway says while what is behind it starts.
-            500..=599 if self.errors.is_none() => (
-                FaultKind::Transient,
-                Some(
-                    "this comes from a proxy: is Flink's JobManager running, and can the proxy reach it?",
-                ),
-            ),
-            503 => (
-                FaultKind::Transient,
-                Some("the JobManager is starting, or electing a leader"),
-            ),
-            500..=599 => (
-                FaultKind::Transient,
-                Some("the whole of it is in the JobManager's log"),
-            ),
-            200..=299 | 408 | 425 | 429 => (FaultKind::Transient, None),
-            _ => (FaultKind::Permanent, None),
-        }
-    }
-
-    /// Flink says 404 of a path it does not know (`Router`, `StaticFileServerHandler`) and of a
-    /// job it does not know.
-    fn kind_of_404(&self) -> (FaultKind, Option<&'static str>) {
-        let unknown_path = |errors: &String| {
-            errors.contains("Not found: /") || errors.contains("Unable to load requested file")
-        };
-        match &self.errors {
-            Some(errors) if !unknown_path(errors) => (FaultKind::Gone, None),
-            _ => (
-                FaultKind::Permanent,
-                Some(
-                    "is the path in `url:` right? Flink's own API begins at `/`, behind a proxy often below a prefix",
-                ),
-            ),
-        }
+    /// The title of a web page, for people.
+    pub(super) fn title(&self) -> Option<String> {
+        /// Titles stand near the beginning.
+        const HEAD_BYTES: usize = 4_096;
+        let head = String::from_utf8_lossy(&self.body[..self.body.len().min(HEAD_BYTES)]);
+        let (_, rest) = head.split_once("<title>")?;
+        let (title, _) = rest.split_once("</title>")?;
+        let title = one_line(title);
+        (!title.is_empty()).then_some(title)
     }
 }
 
-/// What an error of the API server means, that was to pass a request on.
-fn kind_of_proxy(status: u16) -> (FaultKind, Option<&'static str>) {
-    match status {
-        401 => (
-            FaultKind::Permanent,
-            Some("the API server does not accept the login: has the token expired?"),
-        ),
-        403 => (
-            FaultKind::Permanent,
-            Some(
-                "`reach: proxy` needs a Role with `{ apiGroups: [\"\"], resources: [services/proxy], verbs: [get, create] }`",
-            ),
-        ),
-        // Its own word for a Service that is being made anew, or that nobody stands behind.
-        _ => (
-            FaultKind::Transient,
-            Some("does the cluster's JobManager run, and does its REST Service lead to it?"),
-        ),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The title of an HTML page, for people.
-fn title(page: &[u8]) -> Option<String> {
-    /// Titles stand near the beginning.
-    const HEAD_BYTES: usize = 4_096;
-    let head = String::from_utf8_lossy(&page[..page.len().min(HEAD_BYTES)]);
-    let (_, rest) = head.split_once("<title>")?;
-    let (title, _) = rest.split_once("</title>")?;
-    let title = one_line(title);
-    (!title.is_empty()).then_some(title)
+    #[test]
+    fn a_repeated_request_arrives_within_its_margin() {
+        let margin = Duration::try_from(lowtide_core::run::REPEAT_MARGIN);
+        assert!(margin.is_ok_and(|margin| POST_TIMEOUT_MAX + Duration::from_secs(10) <= margin));
+    }
 }

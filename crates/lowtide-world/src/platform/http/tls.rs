@@ -14,12 +14,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-use super::settings::{Settings, SettingsError};
+use super::settings::{Connection, SettingsError};
 
-/// The TLS configuration of one cluster.
-pub(super) fn config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
+/// The TLS configuration of one address.
+pub(super) fn config(connection: &Connection) -> Result<ClientConfig, SettingsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let extra = match &settings.ca {
+    let extra = match &connection.ca {
         Some(path) => certificates("the CA file", path)?,
         None => Vec::new(),
     };
@@ -32,7 +32,7 @@ pub(super) fn config(settings: &Settings) -> Result<ClientConfig, SettingsError>
             extra,
             verifier: OnceLock::new(),
         }));
-    let mut config = match &settings.client_cert {
+    let mut config = match &connection.client_cert {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => builder
             .with_client_auth_cert(
