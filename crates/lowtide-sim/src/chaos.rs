@@ -289,7 +289,11 @@ fn busy(sim: &Sim, ix: usize, id: &JobId, application: usize) {
 /// Troubles of one process.
 pub async fn process(sim: Arc<Sim>, ix: usize) {
     while wait(&sim, PROCESS_EVERY_S).await {
-        let kinds = if sim.lock().processes[ix].is_pod { 2 } else { 4 };
+        let kinds = if sim.lock().processes[ix].is_pod {
+            2
+        } else {
+            4
+        };
         sim.with(|state, now| match state.rng.random_range(0..kinds) {
             0 => state.kill(now, ix, Spot::AnyTime),
             1 => {

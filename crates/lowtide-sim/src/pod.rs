@@ -180,8 +180,14 @@ async fn slot(sim: &Arc<Sim>, process: usize, application: usize, nominal: Times
             }
         };
         Body::begin(sim, process, work).await;
-        let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if matches!(outcome, Some(Outcome::Kept { .. } | Outcome::Skipped { .. })) {
+        let outcome = outcome
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if matches!(
+            outcome,
+            Some(Outcome::Kept { .. } | Outcome::Skipped { .. })
+        ) {
             return;
         }
     }

@@ -306,8 +306,7 @@ impl State {
                     .any(|own| location.as_str().starts_with(own.target.as_str()));
                 // Where the platform chooses, it lists what it chose.
                 let deleted = self.witness.is_deleted(location);
-                let own =
-                    own || deleted || self.platforms[ix].resource_at(location).is_some();
+                let own = own || deleted || self.platforms[ix].resource_at(location).is_some();
                 let whole = self.platforms[ix]
                     .directories
                     .get(location)
@@ -640,11 +639,7 @@ impl State {
     }
 }
 
-fn platform_directory(
-    state: &State,
-    run: &Run,
-    location: &Location,
-) -> Option<Files> {
+fn platform_directory(state: &State, run: &Run, location: &Location) -> Option<Files> {
     let platform = &state.platforms[state.platform_ix(&run.application.platform)];
     platform
         .directories

@@ -51,6 +51,17 @@ fn full() -> Value {
                 "paths": { "file:/opt/flink/state": "/mnt/state" },
             } },
             "other": { "flink": { "url": "http://other:8081", "auth": { "bearer": "${file:/t}" } } },
+            "vvp": { "ververica": {
+                "url": "https://vvp", "namespace": "team", "token": "${env:A}", "resolve": "pods",
+                "kubernetes": { "namespace": "flink", "context": "prod", "kubeconfig": "/k" },
+                "native_field": "spec.formatType", "ca": "ca.pem", "timeout": "5s",
+                "client_cert": { "cert": "a.pem", "key": "a.key" }, "concurrency": 4,
+                "paths": { "file:/opt/flink/state": "/mnt/state" },
+            } },
+            "fleet": { "kubernetes": {
+                "namespace": "flink", "context": "prod", "kubeconfig": "/k", "reach": "proxy",
+                "timeout": "5s", "concurrency": 4, "paths": { "file:/opt": "/mnt" },
+            } },
         },
         "defaults": rules,
         "applications": ["orders", application],
