@@ -175,7 +175,7 @@ async fn fill(
     .await?;
     match waited.stopped {
         Some(stopped) => {
-            exit = exit.worse(say_how_to_resume(setup, stopped, &asked, &waited, printer))
+            exit = exit.worse(say_how_to_resume(setup, stopped, &asked, &waited, printer));
         }
         // Where there is no `serve`, nobody else finds a savepoint that came late to an earlier run.
         // Last, because a store that hangs must not hold a savepoint up.
@@ -199,7 +199,7 @@ async fn open(
         .iter()
         .map(|application| &application.key.platform)
         .collect();
-    let hands = setup.hands(&of_wanted)?;
+    let hands = setup.hands(&of_wanted, Source::List)?;
     tokio::spawn(hands.greet());
     let catalog = setup.catalog_briefly().await?;
     let open = catalog
