@@ -61,7 +61,8 @@ pub async fn what_knows_less_covers_nothing<C: Catalog>(catalog: &C) {
         (Orphan, nothing(), Late, unread(0), true),
         (Orphan, broken(), Late, unread(0), false),
         (Foreign, verified(1), Late, verified(2), false),
-        (Foreign, verified(1), Foreign, unread(1), true),
+        (Foreign, verified(1), Foreign, unread(1), false),
+        (Foreign, unread(1), Foreign, verified(1), true),
         (Late, unread(0), Foreign, verified(1), false),
         (Foreign, verified(1), Kept, verified(1), true),
     ];

@@ -4,16 +4,22 @@
 //! not among them fills the slot, whoever asked: a second savepoint of the same moment would
 //! prove nothing more. It is *ours* only with our own mark on it, or where the reply to our own
 //! request named it; else it is foreign, and never deleted. The request is never repeated.
+//!
+//! Where nothing is remembered of what an earlier process did, the platform is the memory: the
+//! first trigger id, the run's directory, or the list are looked at before the call, and without
+//! that look there is none.
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::super::{
-    ARRIVES_WITHIN, Attempt, CLOCKS_APART_MAX, Cause, CauseKind, Listed, ListedState, Listing,
-    Operation, Searched,
+    ARRIVES_WITHIN, Attempt, CLOCKS_APART_MAX, Cause, CauseKind, EMPTY_TWICE_APART, Listed,
+    ListedState, Listing, Operation, Phase, Searched,
 };
 use super::Walk;
 use crate::Bug;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::gate::Vitals;
 use crate::name::{Location, SavepointId};
 use crate::planted::planted;
@@ -64,17 +70,19 @@ impl Walk<'_> {
             self.is_answer(own.id, false);
             return self.known(own.state.into());
         }
-        if candidates
+        let in_progress = candidates
             .iter()
-            .any(|one| one.state == ListedState::InProgress)
-        {
-            let why = "the reply to the request was lost; a savepoint that may have come of it is in progress";
-            return self.found_nothing(why);
+            .any(|one| one.state == ListedState::InProgress);
+        let complete = newest_completed(&candidates);
+        // What is in progress is waited for, but not beyond the end, where there is one complete.
+        let waits = in_progress && (complete.is_none() || self.now < self.follow_deadline());
+        match complete.filter(|_| !waits) {
+            Some((id, location)) => self.filled_by_someone(id, location, candidates.len()),
+            None if in_progress => self.found_nothing(
+                "the reply to the request was lost; a savepoint that may have come of it is in progress",
+            ),
+            None => self.nothing_listed(newest_failure(&candidates)),
         }
-        if let Some((id, location)) = newest_completed(&candidates) {
-            return self.filled_by_someone(id, location, candidates.len());
-        }
-        self.nothing_listed(newest_failure(&candidates));
     }
 
     fn filled_by_someone(&mut self, id: SavepointId, location: Location, candidates: usize) {
@@ -93,7 +101,27 @@ impl Walk<'_> {
         self.completed(location, true);
     }
 
-    /// Nothing complete and nothing on its way: at the deadline that is the end.
+    /// What was taken for the answer is someone else's, and broken: ours may be another one, or
+    /// still on its way.
+    pub(super) fn look_for_another(&mut self, location: &Location, finding: &str) {
+        self.with_attempt(|attempt| {
+            if let Some(listing) = &mut attempt.listing {
+                listing.broken.extend(listing.savepoint.take());
+                listing.foreign = false;
+            }
+            attempt.location = None;
+            attempt.accepted_at = None;
+            attempt.completed_at = None;
+            attempt.reads = 0;
+        });
+        self.enter(Phase::Triggering);
+        self.lose_sight(&format!(
+            "{location}, which the platform lists since the request, is broken: {finding}"
+        ));
+    }
+
+    /// Nothing complete and nothing on its way: at the deadline that is the end. Seen twice: the
+    /// first list may be older than the time at which it is judged.
     fn nothing_listed(&mut self, failure: Option<Cause>) {
         let Some(sent_at) = self.run.attempt().and_then(|attempt| attempt.sent_at) else {
             return self.look_for_name_again();
@@ -102,13 +130,22 @@ impl Walk<'_> {
             return self.grant_call();
         }
         let arrived = sent_at + ARRIVES_WITHIN;
-        if let Some(cause) = failure.filter(|_| self.now >= arrived) {
-            return self.attempt_failed(cause);
+        let deadline = self.run.trigger_deadline.min(self.follow_deadline());
+        let over = if failure.is_some() {
+            arrived
+        } else {
+            arrived.max(deadline)
+        };
+        let why = "the reply to the request was lost, and the platform lists no savepoint since";
+        if self.now < over {
+            return self.lose_sight(why);
         }
-        if self.now < arrived.max(self.run.trigger_deadline) {
-            return self.lose_sight(
-                "the reply to the request was lost, and the platform lists no savepoint since",
-            );
+        if !self.seen_empty_twice() {
+            self.lose_sight(why);
+            return self.rest(EMPTY_TWICE_APART);
+        }
+        if let Some(cause) = failure {
+            return self.attempt_failed(cause);
         }
         let said = self
             .run
@@ -141,18 +178,32 @@ impl Walk<'_> {
             directories,
             ..
         } = searched;
+        if planted(Bug::CallWithoutLook) {
+            return self.send();
+        }
         match operation {
             Err(fault) => self.could_not_look(&fault),
-            Ok(Operation::NotFound { .. }) => {
-                let there = directories.unwrap_or_default();
-                match super::following::with_metadata(&there) {
+            Ok(Operation::NotFound { job_started_at }) => match directories {
+                Ok(there) => match self.complete_in(&there) {
                     Some(location) => {
                         self.asked_by_an_earlier_process();
                         self.completed(location, false);
                     }
                     None => self.send(),
-                }
-            }
+                },
+                Err(_) if self.nothing_was_accepted(job_started_at) => self.send(),
+                Err(fault) if fault.kind == FaultKind::Transient => self.could_not_look(&fault),
+                Err(fault) => self.fail(
+                    Cause::new(
+                        CauseKind::LostSight,
+                        format!(
+                            "without a catalog, what an earlier process may have asked for shows only in the attempt's directory, and that cannot be read: {}",
+                            fault.text
+                        ),
+                    )
+                    .hint("give Lowtide a catalog that outlives it, or a way to read the savepoint directory (`paths:`)"),
+                ),
+            },
             Ok(Operation::Listed(listed)) => {
                 let asked = self
                     .run
@@ -172,9 +223,27 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether a 404 alone proves that nobody asked for this slot's savepoint with success: the
+    /// incarnation that answers was there before the slot's time, and would still remember.
+    fn nothing_was_accepted(&self, job_started_at: Option<Timestamp>) -> bool {
+        let asked_from = self.run.nominal().unwrap_or(self.run.created_at);
+        let Some(attempt) = self.run.attempt() else {
+            return false;
+        };
+        let remembered = Attempt {
+            sent_at: Some(asked_from),
+            ..attempt.clone()
+        }
+        .repeat_until();
+        job_started_at.is_some_and(|started| started + CLOCKS_APART_MAX < asked_from)
+            && remembered.is_some_and(|until| self.now + CLOCKS_APART_MAX < until)
+    }
+
+    /// Without a look there is no call, also at the deadline.
     fn could_not_look(&mut self, fault: &Fault) {
-        if self.past_deadline() || self.frozen_too_long() {
-            return self.send();
+        if self.frozen_too_long() {
+            // Ends this attempt as not sent, and begins again at the name.
+            self.send();
         }
         self.unreachable(fault);
     }
@@ -191,10 +260,9 @@ impl Walk<'_> {
 /// What the request may have become.
 fn candidates(attempt: &Attempt, listed: Vec<Listed>) -> Vec<Listed> {
     let is_old = |one: &Listed| {
-        attempt
-            .listing
-            .as_ref()
-            .is_some_and(|listing| listing.before.contains(&one.id))
+        attempt.listing.as_ref().is_some_and(|listing| {
+            listing.before.contains(&one.id) || listing.broken.contains(&one.id)
+        })
     };
     listed
         .into_iter()
