@@ -13,7 +13,7 @@ use lowtide_core::resolve::JobState;
 use rand::Rng;
 
 use crate::fleet::{Job, Link, Store};
-use crate::platform::restart_job;
+use crate::platform::{resources, restart_job};
 use crate::scenario::{new_job, redraw_schedule};
 use crate::state::{SKEW_MS_MAX, Sim};
 use crate::trouble::{Spot, Trouble};
@@ -76,8 +76,14 @@ async fn job_manager_dies(sim: &Arc<Sim>, ix: usize) {
         platform.incarnation += 1;
         if ha {
             // Ended jobs are listed from the memory of the `JobManager` that saw them end.
-            platform.jobs.retain(|_, job| !job.state.is_ended());
-            for job in platform.jobs.values_mut() {
+            if platform.lister.is_none() {
+                platform.jobs.retain(|_, job| !job.state.is_ended());
+            }
+            for job in platform
+                .jobs
+                .values_mut()
+                .filter(|job| !job.state.is_ended())
+            {
                 job.started_at = now;
                 job.restarted_at = None;
                 job.state = JobState::Running;
@@ -87,6 +93,7 @@ async fn job_manager_dies(sim: &Arc<Sim>, ix: usize) {
             platform
                 .jobs
                 .iter()
+                .filter(|(_, job)| !job.state.is_ended())
                 .map(|(id, job)| (Some(id.clone()), job.clone()))
                 .collect::<Vec<(Option<JobId>, Job)>>()
         } else {
@@ -115,11 +122,33 @@ async fn job_manager_dies(sim: &Arc<Sim>, ix: usize) {
     }
 }
 
-/// Submits an application's job again, unless it runs.
+/// Submits an application's job again, unless it runs; where it is a deployment, that is started
+/// again, and keeps its id.
 fn resubmit(sim: &Sim, ix: usize, application: usize) {
     sim.with(|state, now| {
-        if state.platforms[ix].live_job(application).is_none() {
-            new_job(state, now, application);
+        if state.platforms[ix].live_job(application).is_some() {
+            return;
+        }
+        let platform = &mut state.platforms[ix];
+        let deployment = platform
+            .jobs
+            .values_mut()
+            .find(|job| platform.lister.is_some() && job.application == application);
+        match deployment {
+            Some(job) => {
+                job.state = JobState::Running;
+                job.ready = true;
+                job.started_at = now;
+                job.restarted_at = None;
+                job.savepoints.clear();
+                let text = "the deployment starts again";
+                state
+                    .journal
+                    .write(now, Some(application), format_args!("{text}"));
+            }
+            None => {
+                new_job(state, now, application);
+            }
         }
     });
 }
@@ -194,7 +223,11 @@ pub async fn job(sim: Arc<Sim>, application: usize) {
                 restart_job(&sim, ix, &id);
             }
             3 => job_ends(&sim, ix, &id, application).await,
-            4 => twin(&sim, ix, application).await,
+            // The names of deployments are unique.
+            4 if sim.lock().platforms[ix].lister.is_none() => twin(&sim, ix, application).await,
+            5..8 if sim.lock().platforms[ix].lister.is_some() => {
+                others_at_work(&sim, ix, &id, application);
+            }
             5..8 => foreign_savepoint(&sim, ix, &id, application).await,
             _ => busy(&sim, ix, &id, application),
         }
@@ -252,6 +285,22 @@ async fn foreign_savepoint(sim: &Sim, ix: usize, id: &JobId, application: usize)
     });
 }
 
+/// Where savepoints are resources, others make and delete them.
+fn others_at_work(sim: &Arc<Sim>, ix: usize, id: &JobId, application: usize) {
+    let deletes = sim.with(|state, now| {
+        let deletes = state.rng.random_bool(0.4);
+        if deletes {
+            state.delete_one(now, ix, id);
+        } else {
+            state.trouble(now, Trouble::ForeignSavepoint, Some(application), "");
+        }
+        deletes
+    });
+    if !deletes {
+        resources::ask_for_foreign(sim, ix, id, application);
+    }
+}
+
 fn busy(sim: &Sim, ix: usize, id: &JobId, application: usize) {
     sim.with(|state, now| {
         state.trouble(now, Trouble::JobBusy, Some(application), "");
@@ -270,7 +319,12 @@ fn busy(sim: &Sim, ix: usize, id: &JobId, application: usize) {
 /// Troubles of one process.
 pub async fn process(sim: Arc<Sim>, ix: usize) {
     while wait(&sim, PROCESS_EVERY_S).await {
-        sim.with(|state, now| match state.rng.random_range(0..4) {
+        let kinds = if sim.lock().processes[ix].is_pod {
+            2
+        } else {
+            4
+        };
+        sim.with(|state, now| match state.rng.random_range(0..kinds) {
             0 => state.kill(now, ix, Spot::AnyTime),
             1 => {
                 let nap = Duration::from_millis(state.rng.random_range(5_000..90_000));
@@ -294,7 +348,7 @@ pub async fn process(sim: Arc<Sim>, ix: usize) {
 /// What people do: pauses and edits.
 pub async fn people(sim: Arc<Sim>) {
     while wait(&sim, PEOPLE_EVERY_S).await {
-        let application = sim.with(|state, _| state.rng.random_range(0..state.apps.len()));
+        let application = sim.with(|state, _| state.rng.random_range(0..state.served));
         if sim.with(|state, _| state.rng.random_bool(0.5)) {
             tokio::spawn(pause(Arc::clone(&sim), application));
         } else {
