@@ -16,7 +16,7 @@ use lowtide_core::run::{Attempt, CauseKind, HoldKind, Outcome, Phase, Run};
 use lowtide_core::savepoint::{Standing, Verification};
 use lowtide_core::schedule::Pause;
 
-use crate::fleet::{AttemptTruth, Files, SOMEONE, Store};
+use crate::fleet::{AttemptTruth, Files, Link, SOMEONE, Store};
 use crate::law::Invariant;
 use crate::model::Write;
 use crate::state::State;
@@ -353,8 +353,10 @@ impl State {
     fn witness_failed(&mut self, now: Timestamp, run: &Run, kind: CauseKind) {
         let app = self.app_ix(&run.application);
         let platform = &self.platforms[self.platform_ix(&run.application.platform)];
-        let visible_since =
-            (platform.up && platform.store == Store::Readable).then_some(platform.seen_well_since);
+        // Without a directory of its own, an attempt's savepoint shows only by the platform's word.
+        let told = platform.lister.is_none() || platform.link == Link::Clear;
+        let visible_since = (platform.up && told && platform.store == Store::Readable)
+            .then_some(platform.seen_well_since);
         let mut wrong = None;
         for attempt in &run.attempts {
             let arrives = self.arrives_anew(now, run.id, attempt.number);
