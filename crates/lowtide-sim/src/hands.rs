@@ -293,7 +293,10 @@ impl World for Hands {
             };
             let passage = state.passage(now, ix);
             state.count_unnamed(ix, passage);
-            if passage != Passage::NotSent {
+            if matches!(
+                passage,
+                Passage::ErrorInstead | Passage::Lost | Passage::Refused
+            ) {
                 state.witness_request(now, attempt);
             }
             (passage, wait, state.rng.random_bool(0.5))

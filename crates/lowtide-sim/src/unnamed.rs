@@ -46,7 +46,7 @@ impl State {
             .is_some()
     }
 
-    /// A request leaves that the client cannot be certain was never delivered.
+    /// A request reaches the platform, or is lost so that its client cannot know that it did not.
     pub fn witness_request(&mut self, now: Timestamp, attempt: &Attempt) {
         let Some((run, _)) = self.witness.attempt_of(attempt) else {
             return;
