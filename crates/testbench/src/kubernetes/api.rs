@@ -1,12 +1,16 @@
 //! A small blocking client of the API server, so that tests need no kubectl and see the cluster with other
 //! eyes than the client under test. One connection a request.
 
+use std::fs;
 use std::io::BufReader;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -71,6 +75,34 @@ impl Api {
         })
     }
 
+    /// What a kubeconfig that a [`super::Node`] wrote leads to.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not one of ours.
+    pub fn from_kubeconfig(path: &Path) -> Result<Self> {
+        let text = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+        let whole: Value = serde_json::from_slice(&text)
+            .map_err(|_| anyhow!("{} is not one of ours", path.display()))?;
+        let field = |pointer: &str| {
+            let value = whole.pointer(pointer).and_then(Value::as_str);
+            value.ok_or_else(|| anyhow!("no {pointer} in {}", path.display()))
+        };
+        let pem = |pointer: &str| -> Result<String> {
+            Ok(String::from_utf8(STANDARD.decode(field(pointer)?)?)?)
+        };
+        let server = field("/clusters/0/cluster/server")?;
+        let address = server.trim_start_matches("https://").parse()?;
+        let authority_pem = pem("/clusters/0/cluster/certificate-authority-data")?;
+        if let Ok(token) = field("/users/0/user/token") {
+            return Self::with_token(address, &authority_pem, token.to_owned());
+        }
+        let identity = Identity {
+            certificate_pem: pem("/users/0/user/client-certificate-data")?,
+            key_pem: pem("/users/0/user/client-key-data")?,
+        };
+        Self::new(address, &authority_pem, &identity)
+    }
+
     /// Sends one request and returns status and body. A body that is no JSON (`/readyz`, a pod's log) comes as
     /// a JSON string.
     ///
@@ -91,16 +123,21 @@ impl Api {
         content_type: &str,
         body: Option<&Value>,
     ) -> Result<(u16, Value)> {
-        let answer = self
-            .exchange(method, path, content_type, body)
-            .with_context(|| format!("{method} {path}"))?;
-        let status = answer
-            .word(1)
-            .parse()
-            .with_context(|| format!("status {:?}", answer.first))?;
-        let value = serde_json::from_slice(&answer.body)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&answer.body).into_owned()));
+        let (status, body) = self.exchange(method, path, content_type, body)?;
+        let value = serde_json::from_slice(&body)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
         Ok((status, value))
+    }
+
+    /// The body of a GET that must succeed, as it is: a pod's log.
+    ///
+    /// # Errors
+    /// As [`Api::done`].
+    pub fn text(&self, path: &str) -> Result<String> {
+        let (status, body) = self.exchange("GET", path, "application/json", None)?;
+        let text = String::from_utf8_lossy(&body).into_owned();
+        ensure!(status == 200, "GET {path}: status {status}: {text}");
+        Ok(text)
     }
 
     /// The body of a request that must succeed.
@@ -175,12 +212,22 @@ impl Api {
         path: &str,
         content_type: &str,
         body: Option<&Value>,
-    ) -> Result<Message> {
+    ) -> Result<(u16, Vec<u8>)> {
+        let first = format!("{method} {path} HTTP/1.1");
+        let answer = self
+            .message(first, content_type, body)
+            .with_context(|| format!("{method} {path}"))?;
+        let status = answer.word(1).parse();
+        let status = status.with_context(|| format!("status {:?}", answer.first))?;
+        Ok((status, answer.body))
+    }
+
+    fn message(&self, first: String, content_type: &str, body: Option<&Value>) -> Result<Message> {
         let stream = TcpStream::connect(self.address)
             .with_context(|| format!("connect to {}", self.address))?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
-        let name = ServerName::IpAddress(IpAddr::from(self.address.ip()).into());
+        let name = ServerName::IpAddress(self.address.ip().into());
         let session = ClientConnection::new(Arc::clone(&self.tls), name)?;
         let mut stream = StreamOwned::new(session, stream);
         let mut headers = vec![
@@ -192,7 +239,7 @@ impl Api {
             headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
         }
         let request = Message {
-            first: format!("{method} {path} HTTP/1.1"),
+            first,
             headers,
             body: body.map_or_else(Vec::new, |it| it.to_string().into_bytes()),
         };
