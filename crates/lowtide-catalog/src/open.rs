@@ -184,17 +184,16 @@ impl Catalog {
         let is_new = prepare_place(&path, network_file_system)?;
         let options = options(&path);
         let writing = options.clone().create_if_missing(true);
-        let catalog = match readers_max {
-            Some(readers_max) => Self {
+        let catalog = if let Some(readers_max) = readers_max {
+            Self {
                 writer: pool(1, writing),
                 readers: pool(readers_max, options.pragma("query_only", "on")),
-            },
-            None => {
-                let only = pool(1, writing.pragma("wal_autocheckpoint", LOG_PAGES_BRIEFLY));
-                Self {
-                    writer: only.clone(),
-                    readers: only,
-                }
+            }
+        } else {
+            let only = pool(1, writing.pragma("wal_autocheckpoint", LOG_PAGES_BRIEFLY));
+            Self {
+                writer: only.clone(),
+                readers: only,
             }
         };
         match catalog.prepare(&path).await {

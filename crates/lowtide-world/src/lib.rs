@@ -103,28 +103,30 @@ fn no_directory() -> Fault {
         .hint("was the platform of this name of another kind when the savepoint was asked for?")
 }
 
+// What is not Flink's own is boxed: reading from Kubernetes is twenty kilobytes of future, and a
+// run of any other platform would carry them.
 impl World for Hands {
     async fn jobs(&self, platform: &PlatformName, name: &str) -> Result<Vec<JobSeen>, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.jobs().await,
             Platform::Kubernetes { client, .. } => client.look().await?.about(name),
-            Platform::Ververica { client, .. } => client.jobs(name).await,
+            Platform::Ververica { client, .. } => Box::pin(client.jobs(name)).await,
         }
     }
 
     async fn vitals(&self, platform: &PlatformName, job: &JobId) -> Result<Vitals, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.vitals(job).await,
-            Platform::Kubernetes { client, .. } => client.vitals(job).await,
-            Platform::Ververica { client, .. } => client.vitals(job).await,
+            Platform::Kubernetes { client, .. } => Box::pin(client.vitals(job)).await,
+            Platform::Ververica { client, .. } => Box::pin(client.vitals(job)).await,
         }
     }
 
     async fn trigger(&self, platform: &PlatformName, attempt: &Attempt) -> Reply {
         match self.platform(platform) {
             Ok(Platform::Flink { client, .. }) => client.trigger(attempt).await,
-            Ok(Platform::Kubernetes { client, .. }) => client.trigger(attempt).await,
-            Ok(Platform::Ververica { client, .. }) => client.trigger(attempt).await,
+            Ok(Platform::Kubernetes { client, .. }) => Box::pin(client.trigger(attempt)).await,
+            Ok(Platform::Ververica { client, .. }) => Box::pin(client.trigger(attempt)).await,
             Err(fault) => Reply::NotSent(fault),
         }
     }
@@ -136,8 +138,8 @@ impl World for Hands {
     ) -> Result<Operation, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.operation(attempt).await,
-            Platform::Kubernetes { client, .. } => client.operation(attempt).await,
-            Platform::Ververica { client, .. } => client.operation(attempt).await,
+            Platform::Kubernetes { client, .. } => Box::pin(client.operation(attempt)).await,
+            Platform::Ververica { client, .. } => Box::pin(client.operation(attempt)).await,
         }
     }
 
@@ -151,7 +153,7 @@ impl World for Hands {
                 let own = attempt.directory.as_ref().ok_or_else(no_directory)?;
                 paths.directories(&own.target, &own.base).await
             }
-            Platform::Ververica { client, .. } => client.directories(attempt).await,
+            Platform::Ververica { client, .. } => Box::pin(client.directories(attempt)).await,
         }
     }
 

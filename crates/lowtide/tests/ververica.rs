@@ -426,13 +426,10 @@ fn names_are_resolved_and_checked() {
             .replace(folder, "FOLDER");
     };
     say(&bench, &["check", "--online"]);
-    let state = |state| {
-        bench
-            .emulator
-            .force_state(&bench.deployment, state)
-            .unwrap()
-    };
-    state(State::Suspended);
+    bench
+        .emulator
+        .force_state(&bench.deployment, State::Suspended)
+        .unwrap();
     say(&bench, &["resolve"]);
     say(&bench, &["check", "--online"]);
     bench.emulator.remove(&bench.deployment).unwrap();

@@ -34,6 +34,11 @@ async fn sqlite_keeps_every_promise_of_the_port() {
 }
 
 #[tokio::test]
+async fn a_catalog_in_memory_keeps_every_promise_while_it_lasts() {
+    conformance::all(|| async { Catalog::in_memory().await.unwrap() }).await;
+}
+
+#[tokio::test]
 async fn a_single_connection_keeps_them_too() {
     let directory = tempfile::tempdir().unwrap();
     let opened = Cell::new(0);
@@ -45,11 +50,6 @@ async fn a_single_connection_keeps_them_too() {
     .await;
     let pauses = Catalog::open_briefly(directory.path().join("pauses.db")).await;
     conformance::pauses(&pauses.unwrap()).await;
-}
-
-#[tokio::test]
-async fn a_catalog_in_memory_keeps_every_promise_while_it_lasts() {
-    conformance::all(|| async { Catalog::in_memory().await.unwrap() }).await;
 }
 
 #[tokio::test]
