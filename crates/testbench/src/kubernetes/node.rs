@@ -104,6 +104,8 @@ impl Node {
     /// A program cannot be built or installed, ends by itself, or is not ready in time; the message holds the
     /// end of its log.
     pub fn start(options: &Options) -> Result<Self> {
+        // First of all: whoever may not run containers need not build what runs in them.
+        let cni = options.containers.then(packages::ensure).transpose()?;
         let programs = binaries::kubernetes()?;
         if options.containers {
             binaries::coredns()?;
@@ -112,11 +114,7 @@ impl Node {
         say::step(format!("starting Kubernetes {}", binaries::VERSION));
         let scratch = Scratch::make()?;
         let credentials = Credentials::make(scratch.path().join("credentials"))?;
-        let inside = if options.containers {
-            Some(Inside::make(&scratch)?)
-        } else {
-            None
-        };
+        let inside = cni.map(|cni| Inside::make(&scratch, cni)).transpose()?;
         let (place, addresses) = match &inside {
             Some(inside) => (inside.namespace.place(), Addresses::inside()),
             None => (Place::Here, Addresses::here()?),
@@ -489,8 +487,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inside {
-    fn make(scratch: &Scratch) -> Result<Self> {
-        let cni = packages::ensure()?;
+    fn make(scratch: &Scratch, cni: PathBuf) -> Result<Self> {
         let init = binaries::inside()?.join("init");
         let cgroup = Cgroup::make(scratch.name())?;
         let namespace = Namespace::start(&init, scratch.path())?;

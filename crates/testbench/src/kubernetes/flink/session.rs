@@ -53,10 +53,17 @@ impl SessionSpec {
     /// in `ConfigMaps` and on the volume.
     #[must_use]
     pub fn high_availability(self) -> Self {
-        self.config("high-availability.type", "kubernetes").config(
-            "high-availability.storageDir",
-            format!("file://{VOLUME_PATH}/ha"),
-        )
+        let lease = "high-availability.kubernetes.leader-election";
+        self.config("high-availability.type", "kubernetes")
+            .config(
+                "high-availability.storageDir",
+                format!("file://{VOLUME_PATH}/ha"),
+            )
+            // A killed leader is followed when its lease ends: after 15 seconds by default. Shorter, yet longer
+            // than a stall of a busy machine.
+            .config(format!("{lease}.lease-duration"), "10 s")
+            .config(format!("{lease}.renew-deadline"), "8 s")
+            .config(format!("{lease}.retry-period"), "1 s")
     }
 
     /// One more configuration key, or another value for one of ours.
