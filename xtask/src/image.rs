@@ -51,7 +51,10 @@ pub fn run(order: &Order) -> Result<bool> {
     if !Path::new(CERTIFICATES).is_file() {
         java::debian("ca-certificates", CERTIFICATES)?;
     }
-    say(&format!("building lowtide for {target}, profile {}", order.profile));
+    say(&format!(
+        "building lowtide for {target}, profile {}",
+        order.profile
+    ));
     let mut arguments = vec!["--profile", &order.profile, "--target", &target];
     if let Some(features) = &order.features {
         arguments.extend(["--features", features]);
@@ -85,7 +88,9 @@ fn ensure_target(target: &str) -> Result<()> {
         .args(["target", "list", "--installed"])
         .stdin(Stdio::null())
         .output()
-        .with_context(|| format!("`rustup` does not run; get {target} for this Rust some other way"))?;
+        .with_context(|| {
+            format!("`rustup` does not run; get {target} for this Rust some other way")
+        })?;
     let list = String::from_utf8_lossy(&installed.stdout);
     if list.lines().any(|line| line == target) {
         return Ok(());

@@ -24,7 +24,14 @@ fn unpack(archive: &Path, folder: &Path) {
 
 fn build(output: &Path) {
     let status = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["image", "--profile", "image-test", "--tag", "lowtide:test", "--output"])
+        .args([
+            "image",
+            "--profile",
+            "image-test",
+            "--tag",
+            "lowtide:test",
+            "--output",
+        ])
         .arg(output)
         .status()
         .unwrap();
@@ -43,12 +50,18 @@ fn the_image_holds_a_static_program_and_nothing_that_it_does_not_need() {
     let config: Value =
         serde_json::from_slice(&read(manifest[0]["Config"].as_str().unwrap())).unwrap();
     assert_eq!(config["config"]["User"], "65532:65532");
-    assert_eq!(config["config"]["Entrypoint"], serde_json::json!(["/lowtide"]));
+    assert_eq!(
+        config["config"]["Entrypoint"],
+        serde_json::json!(["/lowtide"])
+    );
     let layers = manifest[0]["Layers"].as_array().unwrap();
     assert_eq!(layers.len(), 1);
 
     let files = folder.path().join("files");
-    let layer = folder.path().join("image").join(layers[0].as_str().unwrap());
+    let layer = folder
+        .path()
+        .join("image")
+        .join(layers[0].as_str().unwrap());
     unpack(&layer, &files);
     let mut top: Vec<_> = fs::read_dir(&files)
         .unwrap()
@@ -56,7 +69,10 @@ fn the_image_holds_a_static_program_and_nothing_that_it_does_not_need() {
         .collect();
     top.sort();
     assert_eq!(top, ["etc", "lowtide", "tmp"]);
-    let mode = fs::metadata(files.join("tmp")).unwrap().permissions().mode();
+    let mode = fs::metadata(files.join("tmp"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o7777, 0o1777);
     let roots = fs::read_to_string(files.join("etc/ssl/certs/ca-certificates.crt")).unwrap();
     assert!(roots.matches("BEGIN CERTIFICATE").count() > 50);
@@ -64,7 +80,10 @@ fn the_image_holds_a_static_program_and_nothing_that_it_does_not_need() {
     // A program that needs a loader names it in its header; a static one starts without any file beside it.
     let program = files.join("lowtide");
     let bytes = fs::read(&program).unwrap();
-    assert!(!bytes.windows(8).any(|it| it == b"ld-musl-"), "it asks for a loader");
+    assert!(
+        !bytes.windows(8).any(|it| it == b"ld-musl-"),
+        "it asks for a loader"
+    );
     let output = Command::new(&program).arg("--version").output().unwrap();
     assert!(output.status.success());
     assert_eq!(

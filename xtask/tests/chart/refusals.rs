@@ -74,17 +74,29 @@ const CASES: &[(&str, &[&str])] = &[
     ("a zone in the pattern", &[r#"schedule="TZ=UTC 1 * * *""#]),
     // What the schema refuses.
     ("an unknown value", &[r#"shedule="0 1 * * *""#]),
-    ("an unknown key of the platform", &[r#"platform.uri="http://vvp""#]),
+    (
+        "an unknown key of the platform",
+        &[r#"platform.uri="http://vvp""#],
+    ),
     ("an unknown mode", &[r#"mode="daemon""#]),
-    ("an unknown way to resolve", &[r#"platform.resolve="labels""#]),
-    ("an unknown key of the configuration", &[r#"config={"platform":{}}"#]),
+    (
+        "an unknown way to resolve",
+        &[r#"platform.resolve="labels""#],
+    ),
+    (
+        "an unknown key of the configuration",
+        &[r#"config={"platform":{}}"#],
+    ),
     ("an application that is a number", &["applications=[7]"]),
     (
         "an application without a name",
         &[r#"applications=[{"job":"Orders"}]"#],
     ),
     ("the node's own zone", &[r#"timeZone="Local""#]),
-    ("a deadline that never starts", &["cronjob.startingDeadlineSeconds=5"]),
+    (
+        "a deadline that never starts",
+        &["cronjob.startingDeadlineSeconds=5"],
+    ),
 ];
 
 #[test]

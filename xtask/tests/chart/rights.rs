@@ -152,7 +152,9 @@ fn values(folder: &Path, platforms: &str) -> std::path::PathBuf {
 fn the_roles_are_what_the_table_says() {
     let folder = tempfile::tempdir().unwrap();
     let url = "url: \"http://vvp:8080\", namespace: default";
-    let pods = format!("vvp: {{ ververica: {{ {url}, resolve: pods, kubernetes: {{ namespace: {FLINK} }} }} }}");
+    let pods = format!(
+        "vvp: {{ ververica: {{ {url}, resolve: pods, kubernetes: {{ namespace: {FLINK} }} }} }}"
+    );
     let api = format!("vvp: {{ ververica: {{ {url}, resolve: api }} }}");
     let unsaid = format!("vvp: {{ ververica: {{ {url} }} }}");
     let fleet = format!("fleet: {{ kubernetes: {{ namespace: {FLINK} }} }}");
@@ -174,7 +176,11 @@ fn the_roles_are_what_the_table_says() {
             let objects = objects(NAMESPACE, &values(folder.path(), platforms), &[&set]);
             let rights = granted(&objects);
             assert_eq!(rights, promised(mode, purposes), "{mode}, {platforms}");
-            assert_eq!(has_token(&objects), !rights.is_empty(), "{mode}, {platforms}");
+            assert_eq!(
+                has_token(&objects),
+                !rights.is_empty(),
+                "{mode}, {platforms}"
+            );
         }
     }
 }

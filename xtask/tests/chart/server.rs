@@ -63,7 +63,11 @@ fn a_real_api_server_takes_every_rendered_object() {
             node.apply(account).unwrap();
         }
         let pods = pods(&objects, &namespace);
-        assert_eq!(pods.len(), 2, "{name}: the release's own pod and the test's");
+        assert_eq!(
+            pods.len(),
+            2,
+            "{name}: the release's own pod and the test's"
+        );
         for object in objects.iter().chain(&pods) {
             let (status, said) = dry_run(&node, object);
             assert!(
@@ -96,7 +100,10 @@ fn a_real_api_server_refuses_what_is_not_restricted_and_what_it_does_not_know() 
     for pod in pods(&loose, "chart") {
         let (status, said) = dry_run(&node, &pod);
         assert_eq!(status, 403, "{said}");
-        assert!(said.to_string().contains("allowPrivilegeEscalation"), "{said}");
+        assert!(
+            said.to_string().contains("allowPrivilegeEscalation"),
+            "{said}"
+        );
     }
     let mut unknown = of_kind(&loose, "ConfigMap")[0].clone();
     unknown["dota"] = json!({});
