@@ -13,6 +13,7 @@ use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Pool, Row, Sqlite, SqliteConnection};
 
+use crate::group::Writes;
 use crate::mounts::network_file_system;
 use crate::rows::{is_locked, primary_code};
 use crate::sql;
@@ -151,6 +152,7 @@ impl OpenError {
 pub struct Catalog {
     pub(crate) writer: Pool<Sqlite>,
     pub(crate) readers: Pool<Sqlite>,
+    pub(crate) writes: Writes,
 }
 
 impl Catalog {
@@ -164,8 +166,10 @@ impl Catalog {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let is_new = prepare_place(&path, network_file_system)?;
         let options = options(&path);
+        let writer = pool(1, options.clone().create_if_missing(true));
         let catalog = Self {
-            writer: pool(1, options.clone().create_if_missing(true)),
+            writes: Writes::through(writer.clone()),
+            writer,
             readers: pool(READERS_MAX, options.pragma("query_only", "on")),
         };
         match catalog.prepare(&path).await {
