@@ -167,11 +167,8 @@ impl Catalog {
         let is_new = prepare_place(&path, network_file_system)?;
         let options = options(&path);
         let writer = pool(1, options.clone().create_if_missing(true));
-        let catalog = Self {
-            writes: Writes::through(writer.clone()),
-            writer,
-            readers: pool(READERS_MAX, options.pragma("query_only", "on")),
-        };
+        let readers = pool(READERS_MAX, options.pragma("query_only", "on"));
+        let catalog = Self::over(writer, readers);
         match catalog.prepare(&path).await {
             Ok(()) => {}
             Err(error) => {
@@ -197,12 +194,17 @@ impl Catalog {
             .disable_statement_logging();
         // Memory belongs to one connection, so reading and writing share it.
         let only = pool(1, options);
-        let catalog = Self {
-            writer: only.clone(),
-            readers: only,
-        };
+        let catalog = Self::over(only.clone(), only);
         catalog.prepare(Path::new(":memory:")).await?;
         Ok(catalog)
+    }
+
+    fn over(writer: Pool<Sqlite>, readers: Pool<Sqlite>) -> Self {
+        Self {
+            writes: Writes::through(writer.clone()),
+            writer,
+            readers,
+        }
     }
 
     /// Ends all connections; the last one of all processes folds the write-ahead log into the
