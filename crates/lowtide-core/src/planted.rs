@@ -33,6 +33,8 @@ pub enum Bug {
     ForgetListed,
     /// Takes a savepoint without our mark for ours.
     OwnUnmarked,
+    /// Where nothing is remembered, calls whatever the look before the call saw.
+    CallWithoutLook,
 }
 
 #[cfg(lowtide_planted_bugs)]
@@ -43,7 +45,7 @@ thread_local! {
 #[cfg(lowtide_planted_bugs)]
 impl Bug {
     /// Every bug of this kind.
-    pub const ALL: [Bug; 14] = [
+    pub const ALL: [Bug; 15] = [
         Bug::RepeatAfterWindow,
         Bug::AttemptWithoutProof,
         Bug::UnknownIsFailed,
@@ -58,6 +60,7 @@ impl Bug {
         Bug::LateReplyIsRefusal,
         Bug::ForgetListed,
         Bug::OwnUnmarked,
+        Bug::CallWithoutLook,
     ];
 
     /// Plants a bug for the current thread, or none.

@@ -152,8 +152,9 @@ impl Savepoint {
     /// committed with a run. What knows less never covers what knows more:
     ///
     /// - `Kept` replaces everything: a run says so once, of the directory that fills its slot.
-    /// - `Foreign` replaces only `Foreign`, and gives way only to `Kept`: what is someone else's
-    ///   must not become ours, and ours not someone else's, by a look into a directory.
+    /// - `Foreign` replaces only `Foreign`, unless less is known, and gives way only to `Kept`:
+    ///   what is someone else's must not become ours, and ours not someone else's, by a look into
+    ///   a directory.
     /// - `Late` and `Orphan` never replace `Kept` or `Foreign`; each other they replace unless
     ///   less is known: a directory just seen does not cover one that was read, and one without
     ///   `_metadata` does not cover one with it.
@@ -162,11 +163,12 @@ impl Savepoint {
     /// ([`Catalog::amend`](crate::ports::Catalog::amend)).
     pub fn replaces(&self, stored: &Savepoint) -> bool {
         match (stored.standing, self.standing) {
-            (_, Standing::Kept) | (Standing::Foreign, Standing::Foreign) => true,
-            (Standing::Kept | Standing::Foreign, _) | (_, Standing::Foreign) => false,
-            (Standing::Late | Standing::Orphan, Standing::Late | Standing::Orphan) => {
+            (_, Standing::Kept) => true,
+            (Standing::Foreign, Standing::Foreign)
+            | (Standing::Late | Standing::Orphan, Standing::Late | Standing::Orphan) => {
                 self.verification.knowledge() >= stored.verification.knowledge()
             }
+            (Standing::Kept | Standing::Foreign, _) | (_, Standing::Foreign) => false,
         }
     }
 }

@@ -13,7 +13,7 @@ use lowtide_core::resolve::JobState;
 use rand::Rng;
 
 use crate::fleet::{Job, Link, Store};
-use crate::platform::restart_job;
+use crate::platform::{resources, restart_job};
 use crate::scenario::{new_job, redraw_schedule};
 use crate::state::{SKEW_MS_MAX, Sim};
 use crate::trouble::{Spot, Trouble};
@@ -195,6 +195,9 @@ pub async fn job(sim: Arc<Sim>, application: usize) {
             }
             3 => job_ends(&sim, ix, &id, application).await,
             4 => twin(&sim, ix, application).await,
+            5..8 if sim.lock().platforms[ix].lister.is_some() => {
+                others_at_work(&sim, ix, &id, application);
+            }
             5..8 => foreign_savepoint(&sim, ix, &id, application).await,
             _ => busy(&sim, ix, &id, application),
         }
@@ -252,6 +255,22 @@ async fn foreign_savepoint(sim: &Sim, ix: usize, id: &JobId, application: usize)
     });
 }
 
+/// Where savepoints are resources, others make and delete them.
+fn others_at_work(sim: &Arc<Sim>, ix: usize, id: &JobId, application: usize) {
+    let deletes = sim.with(|state, now| {
+        let deletes = state.rng.random_bool(0.4);
+        if deletes {
+            state.delete_one(now, ix, id);
+        } else {
+            state.trouble(now, Trouble::ForeignSavepoint, Some(application), "");
+        }
+        deletes
+    });
+    if !deletes {
+        resources::ask_for_foreign(sim, ix, id, application);
+    }
+}
+
 fn busy(sim: &Sim, ix: usize, id: &JobId, application: usize) {
     sim.with(|state, now| {
         state.trouble(now, Trouble::JobBusy, Some(application), "");
@@ -270,7 +289,8 @@ fn busy(sim: &Sim, ix: usize, id: &JobId, application: usize) {
 /// Troubles of one process.
 pub async fn process(sim: Arc<Sim>, ix: usize) {
     while wait(&sim, PROCESS_EVERY_S).await {
-        sim.with(|state, now| match state.rng.random_range(0..4) {
+        let kinds = if sim.lock().processes[ix].is_pod { 2 } else { 4 };
+        sim.with(|state, now| match state.rng.random_range(0..kinds) {
             0 => state.kill(now, ix, Spot::AnyTime),
             1 => {
                 let nap = Duration::from_millis(state.rng.random_range(5_000..90_000));
@@ -294,7 +314,7 @@ pub async fn process(sim: Arc<Sim>, ix: usize) {
 /// What people do: pauses and edits.
 pub async fn people(sim: Arc<Sim>) {
     while wait(&sim, PEOPLE_EVERY_S).await {
-        let application = sim.with(|state, _| state.rng.random_range(0..state.apps.len()));
+        let application = sim.with(|state, _| state.rng.random_range(0..state.served));
         if sim.with(|state, _| state.rng.random_bool(0.5)) {
             tokio::spawn(pause(Arc::clone(&sim), application));
         } else {

@@ -4,13 +4,17 @@
 //! the `JobManager` until five minutes after its end; an answer of 202 promises nothing;
 //! statistics lag; a savepoint's directory exists before its `_metadata`, which is written last;
 //! a killed `JobManager` forgets all requests and loses pending savepoints.
+//!
+//! Some platforms are like Ververica Platform instead: a savepoint is a resource with an id of the
+//! platform's own, in a directory that the platform chooses; no request is ever recognised, and
+//! nothing is forgotten but what somebody deletes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use lowtide_core::name::{JobId, Location, PlatformName, RunId, TriggerId};
+use lowtide_core::name::{JobId, Location, PlatformName, RunId, SavepointId, TriggerId};
 use lowtide_core::resolve::{JobSeen, JobState};
-use lowtide_core::run::{Attempt, Cause, Found};
+use lowtide_core::run::{Attempt, Cause, Found, Listed, ListedState};
 
 /// How long a platform remembers a result (`rest.async.store-duration`, Flink's default).
 pub const STORE_DURATION: SignedDuration = SignedDuration::from_mins(5);
@@ -66,6 +70,8 @@ pub struct Platform {
     pub cap: u32,
     /// Where savepoints go by default.
     pub base: Location,
+    /// What it is like, if it takes no trigger ids.
+    pub lister: Option<Lister>,
     /// Jobs, ended ones too.
     pub jobs: BTreeMap<JobId, Job>,
     /// What the `JobManager` remembers of requests.
@@ -101,6 +107,77 @@ impl Platform {
                 location: location.clone(),
                 has_metadata: directory.has_metadata,
                 foreign: false,
+            })
+            .collect()
+    }
+
+    /// The savepoint resources of a job, listed or not.
+    pub fn resources_of(
+        &self,
+        job: &JobId,
+    ) -> impl Iterator<Item = (&Resource, &OperationTruth)> + use<'_> {
+        let job = job.clone();
+        self.operations
+            .range((job.clone(), TriggerId::from_bytes([0; 16]))..)
+            .take_while(move |((of, _), _)| *of == job)
+            .filter_map(|(_, truth)| truth.resource.as_ref().map(|one| (one, truth)))
+    }
+
+    /// As the platform lists a job's savepoints just now.
+    pub fn listed(&self, job: &JobId, now: Timestamp) -> Vec<Listed> {
+        self.resources_of(job)
+            .filter(|(resource, _)| resource.listed_from <= now)
+            .map(|(resource, truth)| Listed {
+                id: resource.id.clone(),
+                requested: true,
+                mark: resource.mark,
+                created_at: resource.created_at,
+                state: match &truth.fate {
+                    Fate::InProgress => ListedState::InProgress,
+                    Fate::Completed(location) => ListedState::Completed(location.clone()),
+                    Fate::Failed(cause) => ListedState::Failed(cause.clone()),
+                },
+            })
+            .collect()
+    }
+
+    /// What became of the savepoint that the platform calls so; `None` if there is none.
+    pub fn resource(&self, job: &JobId, id: &SavepointId) -> Option<&OperationTruth> {
+        self.resources_of(job)
+            .find(|(resource, _)| resource.id == *id)
+            .map(|(_, truth)| truth)
+    }
+
+    /// The resource whose savepoint lies there.
+    pub fn resource_at(&self, location: &Location) -> Option<(&Resource, &OperationTruth)> {
+        self.operations
+            .values()
+            .find(|truth| truth.location == *location)
+            .and_then(|truth| truth.resource.as_ref().map(|one| (one, truth)))
+    }
+
+    /// What a job's list shows complete since an attempt's request, as far as it may concern the
+    /// attempt: what carries another run's mark does not.
+    pub fn completed_since(&self, attempt: &Attempt, now: Timestamp) -> Vec<Found> {
+        let Some(listing) = &attempt.listing else {
+            return Vec::new();
+        };
+        let ours = |one: &Listed| {
+            one.mark == Some(attempt.trigger_id)
+                || !listing.foreign && listing.savepoint.as_ref() == Some(&one.id)
+        };
+        self.listed(&attempt.job, now)
+            .into_iter()
+            .filter(|one| {
+                ours(one) || one.mark.is_none() && !listing.before.contains(&one.id)
+            })
+            .filter_map(|one| match &one.state {
+                ListedState::Completed(location) => Some(Found {
+                    location: location.clone(),
+                    has_metadata: true,
+                    foreign: !ours(&one),
+                }),
+                _ => None,
             })
             .collect()
     }
@@ -190,6 +267,31 @@ pub enum Fate {
     Failed(Cause),
 }
 
+/// What a platform is like that takes no trigger ids.
+#[derive(Debug, Clone, Copy)]
+pub struct Lister {
+    /// Whether it keeps the marks that requests carry.
+    pub keeps_marks: bool,
+    /// What its clock shows more than true time.
+    pub skew: SignedDuration,
+}
+
+/// A savepoint as a thing of its own.
+#[derive(Debug, Clone)]
+pub struct Resource {
+    /// What the platform calls it.
+    pub id: SavepointId,
+    /// The mark of the request, where the platform keeps it.
+    pub mark: Option<TriggerId>,
+    /// When it was made, by the platform's clock.
+    pub created_at: Timestamp,
+    /// From when on lists show it.
+    pub listed_from: Timestamp,
+}
+
+/// Whoever asked, it was nobody of us.
+pub const SOMEONE: (RunId, u32) = (RunId::from_bytes([0; 16]), 0);
+
 /// A request that the platform has taken up.
 #[derive(Debug, Clone)]
 pub struct OperationTruth {
@@ -207,6 +309,8 @@ pub struct OperationTruth {
     pub fate: Fate,
     /// When it ended.
     pub ended: Option<Timestamp>,
+    /// What is listed of it, where the platform takes no trigger ids.
+    pub resource: Option<Resource>,
 }
 
 impl OperationTruth {
@@ -235,6 +339,8 @@ pub enum Files {
 pub struct Directory {
     /// Whose it is.
     pub application: usize,
+    /// Which run's attempt asked for it; [`SOMEONE`] if none did.
+    pub of: (RunId, u32),
     /// Whether it has a `_metadata`.
     pub has_metadata: bool,
     /// How its files are.

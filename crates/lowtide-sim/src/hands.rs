@@ -10,17 +10,19 @@ use lowtide_core::flink_metadata::{
     OperatorId, SizeRule, StreamHandle, Subtask, SubtaskState, parse,
 };
 use lowtide_core::gate::Vitals;
-use lowtide_core::name::{JobId, Location, PlatformName, RunId};
+use lowtide_core::name::{JobId, Location, PlatformName, RunId, SavepointId};
 use lowtide_core::ports::World;
 use lowtide_core::resolve::JobSeen;
-use lowtide_core::run::{Attempt, Cause, CauseKind, Found, Operation, Reply};
+use lowtide_core::run::{Attempt, Cause, CauseKind, Found, Listed, Operation, Reply};
 use lowtide_core::verify::{FileSeen, Reading};
 use rand::Rng;
 use tokio::task::JoinHandle;
 
-use crate::fleet::{Directory, Fate, Files, Link, STATISTICS_LAG, STORE_DURATION, Store};
+use crate::fleet::{
+    Directory, Fate, Files, Link, SOMEONE, STATISTICS_LAG, STORE_DURATION, Store,
+};
 use crate::planted::ModelBug;
-use crate::platform::arrive;
+use crate::platform::{arrive, resources};
 use crate::points::pass;
 use crate::state::{Sim, State};
 use crate::trouble::{Spot, Trouble};
@@ -71,6 +73,8 @@ enum Passage {
     ReplyLost,
     /// It is delivered; a proxy answers 5xx.
     ErrorThough,
+    /// It is delivered; the answer takes longer than the client waits.
+    ReplyLate,
     /// It takes longer than the client waits.
     Late,
     /// It is never delivered, and the client knows.
@@ -100,13 +104,30 @@ impl State {
         match self.rng.random_range(0..100) {
             0..5 => self.passes(now, Trouble::ReplyLost, Passage::ReplyLost),
             5..9 => self.passes(now, Trouble::ServerError, Passage::ErrorThough),
-            9..15 => self.passes(now, Trouble::RequestDelayed, Passage::Late),
+            9..12 => self.passes(now, Trouble::ReplyLate, Passage::ReplyLate),
+            12..15 => self.passes(now, Trouble::RequestDelayed, Passage::Late),
             15..17 => self.passes(now, Trouble::ConnectionRefused, Passage::NotSent),
             17..19 => self.passes(now, Trouble::ServerError, Passage::ErrorInstead),
             19..22 => self.passes(now, Trouble::RequestLost, Passage::Lost),
             22 => self.passes(now, Trouble::RequestRefused, Passage::Refused),
             _ => Passage::Fine,
         }
+    }
+
+    /// Counts what befalls a request where it is most delicate: no trigger id tells what came of it.
+    fn count_unnamed(&mut self, platform: usize, passage: Passage) {
+        if self.platforms[platform].lister.is_none() {
+            return;
+        }
+        let trouble = match passage {
+            Passage::ReplyLost | Passage::ErrorThough => Trouble::MadeReplyLost,
+            Passage::ReplyLate => Trouble::MadeReplyLate,
+            Passage::Late => Trouble::MadeLate,
+            Passage::Refused => Trouble::MadeNotRefused,
+            Passage::ErrorInstead => Trouble::MadeNotError,
+            Passage::Fine | Passage::NotSent | Passage::Lost => return,
+        };
+        self.tally.count(trouble);
     }
 
     fn passes(&mut self, now: Timestamp, trouble: Trouble, passage: Passage) -> Passage {
@@ -123,8 +144,8 @@ impl Hands {
             let serial = state.serial;
             let of = state
                 .witness
-                .attempt_of(attempt.trigger_id)
-                .unwrap_or((RunId::from_bytes([0; 16]), 0));
+                .attempt_of(attempt)
+                .unwrap_or(SOMEONE);
             state.witness.truth(of.0, of.1).in_flight.insert(serial);
             (of, serial)
         });
@@ -275,10 +296,19 @@ impl World for Hands {
             } else {
                 state.ms(1, 20)
             };
-            (state.passage(now, ix), wait, state.rng.random_bool(0.5))
+            let passage = state.passage(now, ix);
+            state.count_unnamed(ix, passage);
+            if passage != Passage::NotSent {
+                state.witness_request(now, attempt);
+            }
+            (passage, wait, state.rng.random_bool(0.5))
         });
+        self.others_ask_too(ix, attempt);
         match passage {
-            Passage::Fine | Passage::ReplyLost | Passage::ErrorThough => {}
+            Passage::Fine
+            | Passage::ReplyLost
+            | Passage::ErrorThough
+            | Passage::ReplyLate => {}
             Passage::Late => {
                 let timeout_ms = u64::try_from(CLIENT_TIMEOUT.as_millis()).unwrap_or(DELAY_MS_MAX);
                 wait = self.sim.with(|state, _| state.ms(timeout_ms, DELAY_MS_MAX));
@@ -304,11 +334,19 @@ impl World for Hands {
             return self.unclear(Fault::transient("no answer within 10 s"));
         };
         match (passage, reply) {
-            (Passage::ReplyLost, Reply::Accepted) => {
+            (Passage::ReplyLost, Reply::Accepted | Reply::Created(_)) => {
                 self.unclear(Fault::transient("connection reset"))
             }
-            (Passage::ErrorThough, Reply::Accepted) => {
+            (Passage::ErrorThough, Reply::Accepted | Reply::Created(_)) => {
                 Reply::Unclear(Fault::transient("HTTP 502 from a proxy"))
+            }
+            (Passage::ReplyLate, Reply::Accepted | Reply::Created(_)) => {
+                tokio::time::sleep(CLIENT_TIMEOUT).await;
+                self.unclear(Fault::transient("no answer within 10 s"))
+            }
+            (_, Reply::Created(id)) => {
+                self.sim.lock().witness.named(&id);
+                Reply::Created(id)
             }
             (_, reply) => reply,
         }
@@ -319,6 +357,12 @@ impl World for Hands {
         platform: &PlatformName,
         attempt: &Attempt,
     ) -> Result<Operation, Fault> {
+        if let Some(listing) = &attempt.listing {
+            return match &listing.savepoint {
+                Some(id) => self.named(platform, attempt, id).await,
+                None => self.listed(platform, attempt).await,
+            };
+        }
         let answer = self
             .ask(platform, |state, now, ix| {
                 state.witness_question(now, attempt);
@@ -326,11 +370,8 @@ impl World for Hands {
                 Ok(known.map(|operation| operation.fate.clone()))
             })
             .await?;
-        match answer {
-            Some(Fate::InProgress) => return Ok(Operation::InProgress),
-            Some(Fate::Completed(location)) => return Ok(Operation::Completed(location)),
-            Some(Fate::Failed(cause)) => return Ok(Operation::Failed(cause)),
-            None => {}
+        if let Some(fate) = answer {
+            return Ok(fate.into());
         }
         let old = self.sim.with(|state, now| {
             let ix = state.platform_ix(platform);
@@ -338,7 +379,7 @@ impl World for Hands {
             let forgotten = state.platforms[ix].operations.contains_key(&key)
                 || state
                     .witness
-                    .attempt_of(attempt.trigger_id)
+                    .attempt_of(attempt)
                     .is_some_and(|(run, number)| state.witness.truth(run, number).taken > 0);
             if forgotten {
                 state.trouble(now, Trouble::TriggerForgotten, None, "");
@@ -365,6 +406,14 @@ impl World for Hands {
         platform: &PlatformName,
         attempt: &Attempt,
     ) -> Result<Vec<Found>, Fault> {
+        if attempt.listing.is_some() {
+            // The platform tells where they lie, not the store.
+            return self
+                .ask(platform, |state, now, ix| {
+                    Ok(state.platforms[ix].completed_since(attempt, now))
+                })
+                .await;
+        }
         let seen = self
             .look(platform, |state, _, ix| {
                 Ok(state.platforms[ix].directories_of(attempt))
@@ -388,7 +437,87 @@ impl World for Hands {
     }
 }
 
+impl From<Fate> for Operation {
+    fn from(fate: Fate) -> Self {
+        match fate {
+            Fate::InProgress => Self::InProgress,
+            Fate::Completed(location) => Self::Completed(location),
+            Fate::Failed(cause) => Self::Failed(cause),
+        }
+    }
+}
+
 impl Hands {
+    /// What became of the savepoint that the platform named.
+    async fn named(
+        &self,
+        platform: &PlatformName,
+        attempt: &Attempt,
+        id: &SavepointId,
+    ) -> Result<Operation, Fault> {
+        let (fate, job_started_at) = self
+            .ask(platform, |state, now, ix| {
+                state.witness_question(now, attempt);
+                let there = &state.platforms[ix];
+                let fate = there.resource(&attempt.job, id).map(|one| one.fate.clone());
+                let job = there.jobs.get(&attempt.job);
+                Ok((fate, job.map(|job| job.started_at)))
+            })
+            .await?;
+        Ok(fate.map_or(Operation::NotFound { job_started_at }, Operation::from))
+    }
+
+    /// All that the platform lists of the job.
+    async fn listed(
+        &self,
+        platform: &PlatformName,
+        attempt: &Attempt,
+    ) -> Result<Operation, Fault> {
+        self.ask(platform, |state, now, ix| {
+            state.witness_question(now, attempt);
+            let mut listed = state.platforms[ix].listed(&attempt.job, now);
+            if state.has(ModelBug::AnyMarkIsOurs) {
+                for one in &mut listed {
+                    one.mark = Some(attempt.trigger_id);
+                }
+            }
+            Ok(Operation::Listed(listed))
+        })
+        .await
+    }
+
+    /// Where no trigger id tells savepoints apart, somebody else asks for one at the same time,
+    /// now and then.
+    fn others_ask_too(&self, platform: usize, attempt: &Attempt) {
+        let begins = self.sim.with(|state, now| {
+            if attempt.listing.is_none() || !state.chance(150) {
+                return None;
+            }
+            let (trouble, wait) = match state.rng.random_range(0..3) {
+                0 => (Trouble::ForeignBefore, Duration::ZERO),
+                1 => (Trouble::ForeignBeside, state.ms(1, 8_000)),
+                _ => (Trouble::ForeignAfter, state.ms(8_000, 60_000)),
+            };
+            let application = state.platforms[platform]
+                .jobs
+                .get(&attempt.job)
+                .map(|job| job.application)?;
+            state.trouble(now, trouble, Some(application), attempt.job.as_str());
+            Some((wait, application))
+        });
+        let Some((wait, application)) = begins else {
+            return;
+        };
+        let (sim, job) = (Arc::clone(&self.sim), attempt.job.clone());
+        if wait.is_zero() {
+            return resources::ask_for_foreign(&sim, platform, &job, application);
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            resources::ask_for_foreign(&sim, platform, &job, application);
+        });
+    }
+
     fn unclear(&self, fault: Fault) -> Reply {
         if self.sim.lock().has(ModelBug::LostReplyIsNotSent) {
             Reply::NotSent(fault)
@@ -418,8 +547,14 @@ fn vitals(state: &State, now: Timestamp, ix: usize, id: &JobId) -> Result<Vitals
         checkpoint_timeout: job.timeout_told,
         tolerable_failures: job.tolerable_failures,
         canonical_possible: true,
-        listed: None,
-        savepoint_directory: Some(platform.base.clone()),
+        listed: platform.lister.map(|_| {
+            let listed = platform.listed(id, now);
+            // A broken adapter reads only the first page.
+            let page = if state.has(ModelBug::FirstPageOnly) { 1 } else { usize::MAX };
+            let one = |one: Listed| (one.id, one.created_at);
+            listed.into_iter().take(page).map(one).collect()
+        }),
+        savepoint_directory: platform.lister.is_none().then(|| platform.base.clone()),
         default_scheme: None,
         store_duration: Some(STORE_DURATION),
     })

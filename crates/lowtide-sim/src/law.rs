@@ -71,6 +71,16 @@ invariants! {
     CapNeverFails => "cap-never-fails-a-run",
     /// A run's version grows by one with each commit.
     VersionGrowsByOne => "version-grows-by-one",
+    /// Where the platform takes no trigger id, a run makes one request, but for those that were
+    /// certainly never delivered.
+    OneRequest => "one-request-without-a-trigger-id",
+    /// Nothing is recorded as ours that carries no mark of ours and that no reply to us named.
+    OwnedIsOurs => "owned-is-ours",
+    /// What was listed before a request, or made before a slot's time, never fills the slot.
+    OldNeverFills => "nothing-older-fills-a-slot",
+    /// Where nothing is remembered, no request is taken up while an earlier one of the slot could
+    /// still complete, or has completed.
+    OnceWithoutMemory => "once-per-slot-without-memory",
     /// Commits, calls and questions of a run are bounded.
     BoundedWork => "bounded-work",
 }

@@ -18,6 +18,11 @@
 //!   but an owner could call after another process took its run over.
 //! - **Requests** arrive within 30 s of the call or never (`lowtide_core::run::REPEAT_MARGIN`),
 //!   also at a `JobManager` that came up meanwhile, and also when the caller gave up or died.
+//! - **Lists** of platforms without trigger ids show a savepoint within 29 s of the call that made
+//!   it, and the platform's clock is as far from true time as a process's may be.
+//! - **Pods** without a catalog wait 30 s by a clock that is not set meanwhile. A request that is
+//!   accepted later than that may become a second savepoint, as the product page says: none is
+//!   drawn.
 //! - **Processes** stall for as long as they like, except between the check of their claim and
 //!   the request leaving them: there a stall counts as delay of the request.
 
@@ -30,6 +35,7 @@ mod memory;
 mod model;
 mod planted;
 mod platform;
+mod pod;
 mod points;
 mod process;
 mod scenario;
@@ -37,6 +43,7 @@ mod seed;
 mod state;
 mod sweep;
 mod trouble;
+mod unnamed;
 mod wall;
 mod witness;
 

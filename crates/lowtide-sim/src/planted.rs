@@ -22,11 +22,17 @@ pub enum ModelBug {
     LostReplyIsNotSent,
     /// The catalog does not remember pauses.
     PausesForgotten,
+    /// The adapter takes every mark in a list for the attempt's own.
+    AnyMarkIsOurs,
+    /// The adapter reads only the first page of the list before the request.
+    FirstPageOnly,
+    /// A pod without a catalog calls at once, without a look.
+    PodCallsBlindly,
 }
 
 impl ModelBug {
     /// Every one.
-    pub const ALL: [ModelBug; 9] = [
+    pub const ALL: [ModelBug; 12] = [
         ModelBug::CommitWithoutVersionCheck,
         ModelBug::ClaimReplaces,
         ModelBug::CommitNotDurable,
@@ -36,6 +42,9 @@ impl ModelBug {
         ModelBug::OldIncarnation,
         ModelBug::LostReplyIsNotSent,
         ModelBug::PausesForgotten,
+        ModelBug::AnyMarkIsOurs,
+        ModelBug::FirstPageOnly,
+        ModelBug::PodCallsBlindly,
     ];
 }
 

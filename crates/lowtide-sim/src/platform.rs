@@ -1,5 +1,7 @@
 //! What a platform does with a request, and what happens to what it took up.
 
+pub mod resources;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +64,7 @@ async fn follow(sim: Arc<Sim>, taken: Taken) {
         tokio::time::sleep(taken.lasts).await;
     }
     let restarts = sim.with(|state, now| state.finish(now, &taken));
+    resources::deleted_soon(&sim, &taken);
     if restarts {
         restart_job(&sim, taken.platform, &taken.job);
     }
@@ -111,7 +114,7 @@ impl State {
         attempt: &Attempt,
         called_at: Timestamp,
     ) -> (Reply, Option<Taken>) {
-        let Some((run, number)) = self.witness.attempt_of(attempt.trigger_id) else {
+        let Some((run, number)) = self.witness.attempt_of(attempt) else {
             return (Reply::Accepted, None);
         };
         self.tally.triggers += 1;
@@ -121,6 +124,11 @@ impl State {
             let fault = Fault::transient("connection refused");
             return (Reply::NotSent(fault), None);
         }
+        self.witness_arrival(now, (run, number));
+        if lists_savepoints(self, platform) {
+            return self.create(now, platform, attempt, called_at);
+        }
+        let there = &self.platforms[platform];
         let key = (attempt.job.clone(), attempt.trigger_id);
         let remembered = there
             .remembered(&attempt.job, attempt.trigger_id, now)
@@ -145,6 +153,7 @@ impl State {
             location: location.clone(),
             fate: Fate::InProgress,
             ended: None,
+            resource: None,
         };
         if refused_at_once {
             let cause = Cause::new(
@@ -174,6 +183,7 @@ impl State {
             location,
             Directory {
                 application: app.unwrap_or_default(),
+                of: (run, number),
                 has_metadata: false,
                 files: Files::Whole,
                 grows_until: now,
@@ -198,10 +208,9 @@ impl State {
 
     /// The application of a run.
     pub fn by_run(&self, run: RunId) -> Option<usize> {
-        self.model
-            .runs
-            .get(&run)
-            .and_then(|row| self.app_ix(&row.application))
+        let row = self.model.runs.get(&run);
+        row.and_then(|row| self.app_ix(&row.application))
+            .or_else(|| self.witness.application_of(run))
     }
 
     fn new_location(&mut self, attempt: &Attempt) -> Location {
@@ -316,7 +325,7 @@ impl State {
         };
         let told_failed = matches!(fate, Fate::Failed(_));
         operation.fate = fate;
-        let leaves_orphan = self.rng.random_bool(0.3);
+        let leaves_orphan = self.rng.random_bool(0.3) && !lists_savepoints(self, taken.platform);
         let platform = &mut self.platforms[taken.platform];
         match (complete, platform.directories.get_mut(&location)) {
             (Some(files), Some(there)) => {
@@ -366,6 +375,14 @@ impl State {
 
     /// The `JobManager` dies: it forgets all requests and loses all that is pending.
     pub fn lose_all(&mut self, now: Timestamp, platform: usize) {
+        if lists_savepoints(self, platform) {
+            // Only its clusters die; the platform itself knows what it listed.
+            let jobs: Vec<JobId> = self.platforms[platform].jobs.keys().cloned().collect();
+            for job in jobs {
+                self.fail_pending(now, platform, &job, "the cluster is gone");
+            }
+            return;
+        }
         let operations = std::mem::take(&mut self.platforms[platform].operations);
         for ((job, _), operation) in operations {
             if !matches!(operation.fate, Fate::InProgress) {
@@ -388,13 +405,14 @@ impl State {
         let app = self.by_run(run);
         let leaves_orphan = self.rng.random_bool(0.5);
         let there = &mut self.platforms[platform];
+        let lists = there.lister.is_some();
         if let Some(job) = there.jobs.get_mut(job) {
             job.savepoint_ended(operation.began, now);
         }
         let truth = self.witness.truth(run, attempt);
         truth.in_progress = truth.in_progress.saturating_sub(1);
         let trouble = match there.directories.get_mut(&operation.location) {
-            Some(directory) if directory.has_metadata => {
+            Some(directory) if directory.has_metadata && !lists => {
                 // It was just being written.
                 directory.files = Files::Cut;
                 Trouble::PendingOrphaned
@@ -404,7 +422,7 @@ impl State {
                 truth.whole_at.get_or_insert(now);
                 Trouble::CompletedAtKill
             }
-            Some(_) if leaves_orphan => Trouble::PendingOrphaned,
+            Some(_) if leaves_orphan && !lists => Trouble::PendingOrphaned,
             _ => {
                 there.directories.remove(&operation.location);
                 Trouble::PendingVanished
@@ -412,6 +430,10 @@ impl State {
         };
         self.trouble(now, trouble, app, operation.location.as_str());
     }
+}
+
+fn lists_savepoints(state: &State, platform: usize) -> bool {
+    state.platforms[platform].lister.is_some()
 }
 
 fn failed(kind: CauseKind, text: &str) -> Fate {

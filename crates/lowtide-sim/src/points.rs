@@ -26,6 +26,10 @@ fn crash_odds(spot: Spot) -> u32 {
     }
 }
 
+/// How much likelier pods without a catalog die: their lives are short, and each death tests what
+/// the next one finds.
+const POD_CRASH_ODDS: u32 = 5;
+
 /// One chance in so many that a process stalls there.
 fn stall_odds(spot: Spot) -> u32 {
     match spot {
@@ -63,7 +67,12 @@ impl State {
         if self.quiet {
             return Strike::None;
         }
-        if self.rng.random_ratio(1, crash_odds(spot)) {
+        let odds = match crash_odds(spot) {
+            u32::MAX => u32::MAX,
+            odds if self.processes[process].is_pod => odds / POD_CRASH_ODDS,
+            odds => odds,
+        };
+        if self.rng.random_ratio(1, odds) {
             self.kill(now, process, spot);
             let before = matches!(
                 spot,

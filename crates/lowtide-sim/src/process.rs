@@ -51,11 +51,32 @@ enum Did {
 }
 
 /// A life of a process: polled until it is struck dead, never while it stalls.
-struct Body<F> {
+pub struct Body<F> {
     sim: Arc<Sim>,
     process: usize,
     inner: Pin<Box<F>>,
     nap: Option<Pin<Box<Sleep>>>,
+}
+
+impl<F> Body<F> {
+    /// A new life: as whom, and doing what is to be done as such.
+    pub fn begin(sim: &Arc<Sim>, process: usize, work: impl FnOnce(OwnerId) -> F) -> Self {
+        let me = sim.with(|state, _| {
+            let one = &mut state.processes[process];
+            one.life += 1;
+            one.crash = None;
+            one.stalled_until = None;
+            let me = OwnerId::new(format!("process-{process}-{}", one.life));
+            one.owner = Some(me.clone());
+            me
+        });
+        Self {
+            sim: Arc::clone(sim),
+            process,
+            inner: Box::pin(work(me)),
+            nap: None,
+        }
+    }
 }
 
 impl<F: Future<Output = ()>> Future for Body<F> {
@@ -103,22 +124,8 @@ impl<F: Future<Output = ()>> Future for Body<F> {
 /// Lives of one process, one after the other, for ever.
 pub async fn live(sim: Arc<Sim>, process: usize) {
     loop {
-        let me = sim.with(|state, _| {
-            let one = &mut state.processes[process];
-            one.life += 1;
-            one.crash = None;
-            one.stalled_until = None;
-            let me = OwnerId::new(format!("process-{process}-{}", one.life));
-            one.owner = Some(me.clone());
-            me
-        });
-        let life = Body {
-            sim: Arc::clone(&sim),
-            process,
-            inner: Box::pin(serve(Arc::clone(&sim), process, me)),
-            nap: None,
-        };
-        life.await;
+        let serve = |me| serve(Arc::clone(&sim), process, me);
+        Body::begin(&sim, process, serve).await;
         let down = sim.with(|state, _| {
             if let Some(row) = state.processes[process].last_commit.take() {
                 state.model.put(row);
@@ -265,7 +272,7 @@ async fn take(engine: &Lowtide) -> Option<Run> {
         if !state.chance(6) {
             return None;
         }
-        let ix = state.rng.random_range(0..state.apps.len());
+        let ix = state.rng.random_range(0..state.served);
         state.trouble(now, Trouble::Take, Some(ix), "");
         let id = RunId::from_bytes(state.rng.random());
         Some((Arc::clone(&state.apps[ix].rules), id))
@@ -284,6 +291,7 @@ fn applications(engine: &Lowtide) -> Vec<Arc<Application>> {
     state
         .apps
         .iter()
+        .take(state.served)
         .map(|app| Arc::clone(&app.rules))
         .collect()
 }

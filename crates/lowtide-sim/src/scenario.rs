@@ -13,11 +13,11 @@ use lowtide_core::schedule::{HashSeed, Never, Schedule, Window, parse_zone};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use crate::fleet::{Job, Link, Platform, Store};
+use crate::fleet::{Job, Link, Lister, Platform, Store};
 use crate::journal::Journal;
 use crate::model::{Lapses, Model};
 use crate::planted::ModelBug;
-use crate::state::{App, Process, State};
+use crate::state::{App, Process, SKEW_MS_MAX, State};
 use crate::trouble::{Tally, Trouble};
 use crate::witness::Witness;
 
@@ -41,6 +41,8 @@ const CRONS: [&str; 6] = [
     "5,25,45 * * * *",
     "7,17,27,37,47,57 0-23 * * *",
 ];
+/// How many applications are taken care of by pods without a catalog.
+const PODS: usize = 2;
 /// Schedules of the other form.
 const PERIODS: [&str; 4] = ["8m", "10m", "15m", "20m"];
 
@@ -57,6 +59,8 @@ pub fn draw(seed: u64, keep: bool, bug: Option<ModelBug>) -> (Timestamp, State) 
         quiet: false,
         bug,
         apps: Vec::new(),
+        served: 0,
+        pods_at_work: 0,
         by_key: BTreeMap::new(),
         platforms: Vec::new(),
         by_platform: BTreeMap::new(),
@@ -73,7 +77,8 @@ pub fn draw(seed: u64, keep: bool, bug: Option<ModelBug>) -> (Timestamp, State) 
         state.by_platform.insert(platform.name.clone(), ix);
         state.platforms.push(platform);
     }
-    for ix in 0..state.rng.random_range(20..=22) {
+    state.served = state.rng.random_range(20..=22);
+    for ix in 0..state.served + PODS {
         application(&mut state, ix);
         new_job(&mut state, base, ix);
     }
@@ -84,6 +89,9 @@ pub fn draw(seed: u64, keep: bool, bug: Option<ModelBug>) -> (Timestamp, State) 
             ..Process::default()
         };
         state.processes.push(process);
+    }
+    for ix in state.served..state.served + PODS {
+        pods_of(&mut state, ix);
     }
     state.tally.count(Trouble::ClockChange);
     (base, state)
@@ -105,9 +113,11 @@ fn platform(state: &mut State, base: Timestamp, ix: usize) -> Platform {
     if blind {
         state.tally.count(Trouble::StoreBlind);
     }
+    let lister = state.rng.random_ratio(1, 3).then(|| lister(state));
     Platform {
         name: PlatformName::new(format!("platform-{ix}")).expect("a plain name"),
-        ha: state.rng.random_bool(0.5),
+        // A platform that lists savepoints keeps its deployments too.
+        ha: state.rng.random_bool(0.5) || lister.is_some(),
         up: true,
         up_since: base,
         incarnation: 0,
@@ -116,10 +126,40 @@ fn platform(state: &mut State, base: Timestamp, ix: usize) -> Platform {
         seen_well_since: base,
         cap: state.rng.random_range(2..=6),
         base: Location::new(format!("/savepoints/{ix}")),
+        lister,
         jobs: BTreeMap::new(),
         operations: BTreeMap::new(),
         directories: BTreeMap::new(),
     }
+}
+
+fn lister(state: &mut State) -> Lister {
+    let keeps_marks = state.rng.random_bool(0.5);
+    state.tally.count(if keeps_marks {
+        Trouble::MarksKept
+    } else {
+        Trouble::MarksDropped
+    });
+    let skew_ms = state.rng.random_range(-SKEW_MS_MAX..=SKEW_MS_MAX);
+    Lister {
+        keeps_marks,
+        skew: SignedDuration::from_millis(skew_ms),
+    }
+}
+
+/// The pods of an application that nothing is remembered of: one at a time, so one process.
+fn pods_of(state: &mut State, application: usize) {
+    let app = &mut state.apps[application];
+    let mut rules = Application::clone(&app.rules);
+    // Its slots come from outside, and no process with a catalog sees a schedule.
+    rules.policy.schedule = None;
+    app.rules = Arc::new(rules);
+    let process = Process {
+        offset_ms: state.rng.random_range(-SKEW_MS_MAX..=SKEW_MS_MAX),
+        is_pod: true,
+        ..Process::default()
+    };
+    state.processes.push(process);
 }
 
 fn application(state: &mut State, ix: usize) {

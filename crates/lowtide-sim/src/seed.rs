@@ -10,6 +10,7 @@ use crate::fleet::{Link, Store};
 use crate::journal::Event;
 use crate::law::Violation;
 use crate::planted::ModelBug;
+use crate::pod;
 use crate::process::live;
 use crate::scenario::{ACTIVE, draw};
 use crate::state::Sim;
@@ -80,7 +81,11 @@ fn start(sim: &Arc<Sim>) {
         )
     };
     for ix in 0..processes {
-        tokio::spawn(live(Arc::clone(sim), ix));
+        let application = sim.lock().pod_application(ix);
+        match application {
+            Some(application) => tokio::spawn(pod::pods(Arc::clone(sim), ix, application)),
+            None => tokio::spawn(live(Arc::clone(sim), ix)),
+        };
         tokio::spawn(chaos::process(Arc::clone(sim), ix));
     }
     for ix in 0..platforms {
@@ -98,7 +103,10 @@ async fn wait_until(sim: &Sim, until: Timestamp, may_end: bool) {
         let over = {
             let state = sim.lock();
             state.violation.is_some()
-                || may_end && state.model.open().next().is_none() && !state.model.looks_pending()
+                || may_end
+                    && state.pods_at_work == 0
+                    && state.model.open().next().is_none()
+                    && !state.model.looks_pending()
         };
         if over {
             return;
@@ -120,7 +128,7 @@ fn begin_quiet(sim: &Sim) {
                 platform.store = Store::Readable;
             }
         }
-        for ix in 0..state.apps.len() {
+        for ix in 0..state.served {
             let key = state.apps[ix].rules.key.clone();
             state.model.pause(&key, now);
             state.witness.paused(&key, now, now);

@@ -58,6 +58,9 @@ pub struct Process {
     pub offset_ms: i64,
     /// How fast that grows, in parts of a million.
     pub drift_ppm: i64,
+    /// Whether it is a pod without a catalog. Its clock is not set: what it waits for before it
+    /// looks would be as uncertain as the clock.
+    pub is_pod: bool,
 }
 
 /// Everything.
@@ -74,6 +77,11 @@ pub struct State {
     pub bug: Option<ModelBug>,
     /// The fleet's applications.
     pub apps: Vec<App>,
+    /// How many of them, the first ones, are served by processes with a catalog; pods without one
+    /// take care of the others.
+    pub served: usize,
+    /// How many pods are at work.
+    pub pods_at_work: usize,
     /// Their indices.
     pub by_key: BTreeMap<AppKey, usize>,
     /// The platforms.

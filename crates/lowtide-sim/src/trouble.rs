@@ -84,8 +84,38 @@ troubles! {
     RequestLost => "request lost",
     /// A request takes effect, its reply never arrives.
     ReplyLost => "reply lost",
+    /// A request takes effect at once, its reply comes when the client has given up.
+    ReplyLate => "reply late",
     /// A request arrives after the client gave up.
     RequestDelayed => "request arrives late",
+    /// A platform without trigger ids keeps the marks of requests.
+    MarksKept => "no trigger id, marks kept",
+    /// A platform without trigger ids drops the marks of requests.
+    MarksDropped => "no trigger id, marks dropped",
+    /// No trigger id: a savepoint was made, the reply never arrives.
+    MadeReplyLost => "no trigger id, made, reply lost",
+    /// No trigger id: a savepoint was made, the reply comes when the client has given up.
+    MadeReplyLate => "no trigger id, made, reply late",
+    /// No trigger id: the savepoint is made after the client gave up.
+    MadeLate => "no trigger id, made late",
+    /// No trigger id: the platform refuses the request.
+    MadeNotRefused => "no trigger id, refused",
+    /// No trigger id: a proxy answers 5xx, and nothing was made.
+    MadeNotError => "no trigger id, 5xx, nothing made",
+    /// No trigger id: somebody else's savepoint is made just before ours.
+    ForeignBefore => "somebody else's just before ours",
+    /// No trigger id: somebody else's savepoint is made while ours is.
+    ForeignBeside => "somebody else's beside ours",
+    /// No trigger id: somebody else's savepoint is made after ours.
+    ForeignAfter => "somebody else's after ours",
+    /// A savepoint is in no list for a moment.
+    Unlisted => "savepoint not listed yet",
+    /// Somebody deletes a savepoint.
+    Deleted => "savepoint deleted by somebody",
+    /// A pod without a catalog dies, and another one is started for the same slot.
+    PodAgain => "pod without a catalog started again",
+    /// A pod without a catalog comes upon what an earlier one asked for.
+    PodFinds => "pod without a catalog finds a savepoint",
     /// The store cannot be read for a while.
     StoreAway => "store away",
     /// Lowtide has no hands for the store.

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use lowtide_core::gate::SETTLE;
-use lowtide_core::name::{AppKey, RunId, TriggerId};
+use lowtide_core::name::{AppKey, Location, RunId, SavepointId, TriggerId};
 use lowtide_core::ports::Claim;
 use lowtide_core::resolve::JobState;
 use lowtide_core::run::{Attempt, CauseKind, HoldKind, Outcome, Phase, Run};
 use lowtide_core::savepoint::{Standing, Verification};
 use lowtide_core::schedule::Pause;
 
-use crate::fleet::{AttemptTruth, Files, Store};
+use crate::fleet::{AttemptTruth, Files, SOMEONE, Store};
 use crate::law::Invariant;
 use crate::model::Write;
 use crate::state::State;
@@ -27,7 +27,7 @@ const COMMITS_MAX: u64 = 2_500;
 const QUESTIONS_MAX: u64 = 12_000;
 /// How long a process may sit on what it read: it stalls for no longer than 90 s, and the catalog
 /// is slow for no longer than seconds. What is older than this must have been seen.
-const HELD_UP_MAX: SignedDuration = SignedDuration::from_secs(150);
+pub const HELD_UP_MAX: SignedDuration = SignedDuration::from_secs(150);
 /// How far apart two processes' clocks may be.
 const SKEW: SignedDuration = SignedDuration::from_secs(20);
 /// How old a new incarnation is when a request to the old one has no excuse any more: the answer
@@ -39,7 +39,17 @@ const SEEN_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// What the invariants remember.
 #[derive(Debug, Default)]
 pub struct Witness {
-    by_trigger: BTreeMap<TriggerId, (RunId, u32)>,
+    by_trigger: BTreeMap<TriggerId, RunId>,
+    /// When each attempt was first committed.
+    pub frozen: BTreeMap<(RunId, u32), Timestamp>,
+    /// Requests of runs on platforms without trigger ids that may have been delivered.
+    pub requests: BTreeMap<RunId, u32>,
+    /// Savepoints that a reply named to us.
+    pub named: BTreeSet<SavepointId>,
+    /// Where savepoints lay that somebody deleted.
+    pub deleted: BTreeSet<Location>,
+    /// Runs of pods without a catalog, and their applications.
+    pub pods: BTreeMap<RunId, usize>,
     /// What is true of each attempt.
     pub attempts: BTreeMap<(RunId, u32), AttemptTruth>,
     commits: BTreeMap<RunId, u64>,
@@ -52,8 +62,9 @@ pub struct Witness {
 
 impl Witness {
     /// The run and the number of an attempt that was committed.
-    pub fn attempt_of(&self, id: TriggerId) -> Option<(RunId, u32)> {
-        self.by_trigger.get(&id).copied()
+    pub fn attempt_of(&self, attempt: &Attempt) -> Option<(RunId, u32)> {
+        let run = self.by_trigger.get(&attempt.trigger_id)?;
+        Some((*run, attempt.number))
     }
 
     /// What is true of an attempt.
@@ -93,7 +104,7 @@ impl Witness {
 impl State {
     /// A process asks something about a run.
     pub fn witness_question(&mut self, now: Timestamp, attempt: &Attempt) {
-        let Some((run, _)) = self.witness.attempt_of(attempt.trigger_id) else {
+        let Some((run, _)) = self.witness.attempt_of(attempt) else {
             return;
         };
         let count = self.witness.questions.entry(run).or_default();
@@ -219,6 +230,7 @@ impl State {
             self.violate(now, Invariant::OutcomeIsFinal, app, text);
         }
         self.witness_attempts(now, before, run);
+        self.witness_owned(now, write);
         self.witness_overlap(now, before, run);
         if before.outcome.is_none() && run.outcome.is_some() {
             self.witness_outcome(now, before, run);
@@ -231,12 +243,17 @@ impl State {
         }
     }
 
-    fn witness_attempts(&mut self, now: Timestamp, before: &Run, run: &Run) {
+    /// What an attempt was frozen with stays.
+    pub fn witness_attempts(&mut self, now: Timestamp, before: &Run, run: &Run) {
         for attempt in &run.attempts {
             self.witness
                 .by_trigger
                 .entry(attempt.trigger_id)
-                .or_insert((run.id, attempt.number));
+                .or_insert(run.id);
+            self.witness
+                .frozen
+                .entry((run.id, attempt.number))
+                .or_insert(now);
         }
         let changed = before.attempts.iter().enumerate().any(|(ix, old)| {
             run.attempts.get(ix).is_none_or(|new| {
@@ -287,18 +304,24 @@ impl State {
                     .iter()
                     .filter_map(|attempt| attempt.directory.as_ref())
                     .any(|own| location.as_str().starts_with(own.target.as_str()));
+                // Where the platform chooses, it lists what it chose.
+                let deleted = self.witness.is_deleted(location);
+                let own =
+                    own || deleted || self.platforms[ix].resource_at(location).is_some();
                 let whole = self.platforms[ix]
                     .directories
                     .get(location)
                     .is_some_and(|there| {
                         there.has_metadata && (!kept || there.files == Files::Whole)
                     });
-                if !own || !whole {
+                self.witness_filling(now, run, location);
+                if !own || !whole && !deleted {
                     let text = format!("run {} ends {} with {location}", run.id, outcome.word());
                     self.violate(now, Invariant::KeptIsWhole, app, text);
                 }
+                let foreign = run.attempt().is_some_and(Attempt::is_foreign);
                 let recorded = self.model.savepoints.get(location).is_some_and(|record| {
-                    record.run == run.id && record.standing == Standing::Kept
+                    foreign || record.run == run.id && record.standing == Standing::Kept
                 });
                 if !recorded {
                     let text = format!("run {}: {location} is not in the catalog", run.id);
@@ -431,7 +454,7 @@ impl State {
 
     /// A process begins to call.
     pub fn witness_call(&mut self, now: Timestamp, process: usize, attempt: &Attempt) {
-        let Some((id, number)) = self.witness.attempt_of(attempt.trigger_id) else {
+        let Some((id, number)) = self.witness.attempt_of(attempt) else {
             let text = format!("trigger id {} is in no row", attempt.trigger_id);
             return self.violate(now, Invariant::CallNeedsSent, None, text);
         };
@@ -495,7 +518,8 @@ impl State {
         }
         let truth = self.witness.truth(run, number);
         truth.taken += 1;
-        let again = truth.taken > 1;
+        // Where nothing is remembered, what came of the first one counts.
+        let again = truth.taken > 1 && self.witness.application_of(run).is_none();
         if again && (expired || called_at.duration_since(up_since) > INCARNATION_SEEN_AFTER) {
             let text = format!("run {run}: attempt {number} was taken up twice");
             self.violate(now, Invariant::RepeatedInWindow, app, text);
@@ -529,6 +553,10 @@ impl State {
             .collect();
         for (app, text) in asleep {
             self.violate(now, Invariant::NothingWaitsForEver, app, text);
+        }
+        if self.pods_at_work > 0 {
+            let text = format!("{} pods are at work", self.pods_at_work);
+            self.violate(now, Invariant::NothingWaitsForEver, None, text);
         }
         self.witness_directories(now);
         let mut kept: BTreeSet<RunId> = BTreeSet::new();
@@ -564,7 +592,14 @@ impl State {
                 continue;
             }
             for (location, there) in &platform.directories {
+                if there.application >= self.served {
+                    // The catalogs of pods are gone.
+                    continue;
+                }
                 let Some(record) = self.model.savepoints.get(location) else {
+                    if there.of == SOMEONE {
+                        continue;
+                    }
                     wrong.push((
                         there.application,
                         format!("{location} is not in the catalog"),
@@ -572,9 +607,14 @@ impl State {
                     continue;
                 };
                 let whole = there.has_metadata && there.files == Files::Whole;
+                let ours = there.of != SOMEONE;
                 let well = match record.standing {
-                    Standing::Kept | Standing::Late => {
-                        there.has_metadata
+                    Standing::Kept | Standing::Late | Standing::Foreign => {
+                        let is_foreign = record.standing == Standing::Foreign;
+                        // Without trigger ids nobody may be able to tell that it is ours.
+                        let stands = is_foreign && platform.lister.is_some() || ours != is_foreign;
+                        stands
+                            && there.has_metadata
                             && match record.verification {
                                 Verification::Verified { .. } => whole,
                                 Verification::Broken { .. } => !whole,
@@ -582,8 +622,7 @@ impl State {
                                 Verification::Nothing => false,
                             }
                     }
-                    Standing::Orphan => !whole,
-                    Standing::Foreign => false,
+                    Standing::Orphan => ours && !whole,
                 };
                 if !well {
                     let text = format!(
@@ -604,7 +643,7 @@ impl State {
 fn platform_directory(
     state: &State,
     run: &Run,
-    location: &lowtide_core::name::Location,
+    location: &Location,
 ) -> Option<Files> {
     let platform = &state.platforms[state.platform_ix(&run.application.platform)];
     platform

@@ -12,6 +12,8 @@ mod store;
 mod text;
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
 
 use lowtide_core::fault::Fault;
 use lowtide_core::gate::Vitals;
@@ -61,6 +63,24 @@ impl Hands {
             platforms.insert(name, platform);
         }
         Ok(Self { platforms })
+    }
+
+    /// Asks Flink clusters for what each run will need of them and no job has to be known for, so
+    /// that by then the connection stands. For a command that has something else to do first; what
+    /// goes wrong here will go wrong again, and be told, when it is needed.
+    pub fn greet(&self) -> impl Future<Output = ()> + Send + use<> {
+        let clients: Vec<_> = self
+            .platforms
+            .values()
+            .filter_map(|platform| match platform {
+                Platform::Flink { client, .. } => Some(Arc::clone(client)),
+                // What to ask these depends on the name.
+                Platform::Kubernetes { .. } | Platform::Ververica { .. } => None,
+            })
+            .collect();
+        async move {
+            futures_util::future::join_all(clients.iter().map(|client| client.greet())).await;
+        }
     }
 
     fn platform(&self, name: &PlatformName) -> Result<&Platform, Fault> {

@@ -12,12 +12,16 @@ mod control_plane;
 mod credentials;
 mod door;
 mod go;
+mod namespace;
 mod node;
+mod packages;
 mod part;
 mod scratch;
+mod worker;
 
 pub use api::Api;
 pub use audit::AuditEvent;
-pub use binaries::{VERSION, coredns, helm, kubernetes as binaries};
+pub use binaries::{ASK_IMAGE, VERSION, ask_image, coredns, helm, kubernetes as binaries};
 pub use door::{Exposed, Forward};
 pub use node::{Node, Options, PodSecurity};
+pub use packages::left_out;

@@ -1,10 +1,12 @@
 //! The testbench starts a real Kubernetes that behaves as the other tests rely on.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::json;
-use testbench::kubernetes::{Node, Options, PodSecurity, VERSION};
+use serde_json::{Value, json};
+use testbench::kubernetes::{ASK_IMAGE, Node, Options, PodSecurity, VERSION, ask_image, left_out};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -41,5 +43,132 @@ fn a_control_plane_alone_answers_audits_and_survives_a_killed_api_server() -> Re
     assert!(node.api("GET", "/version", None).is_err());
     node.start_api_server()?;
     assert_eq!(node.api("GET", "/api/v1/namespaces/team", None)?.0, 200);
+    Ok(())
+}
+
+/// A Job whose pod passes the restricted standard and asks `url`.
+fn asking_job(name: &str, url: &str) -> Value {
+    json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": { "name": name, "namespace": "team" },
+        "spec": {
+            "backoffLimit": 0,
+            "template": { "spec": {
+                "restartPolicy": "Never",
+                "serviceAccountName": "asker",
+                "securityContext": {
+                    "runAsNonRoot": true,
+                    "seccompProfile": { "type": "RuntimeDefault" },
+                },
+                "volumes": [{ "name": "kept", "persistentVolumeClaim": { "claimName": "kept" }}],
+                "containers": [{
+                    "name": "ask",
+                    "image": ASK_IMAGE,
+                    "args": [url],
+                    "volumeMounts": [{ "name": "kept", "mountPath": "/kept" }],
+                    "terminationMessagePath": "/kept/message",
+                    "securityContext": {
+                        "allowPrivilegeEscalation": false,
+                        "readOnlyRootFilesystem": true,
+                        "capabilities": { "drop": ["ALL"] },
+                    },
+                }],
+            }},
+        },
+    })
+}
+
+/// Waits for a Job to end and returns what its pod printed.
+fn printed(node: &Node, job: &str) -> Result<String> {
+    let path = format!("/apis/batch/v1/namespaces/team/jobs/{job}");
+    let pods =
+        format!("/api/v1/namespaces/team/pods?labelSelector=batch.kubernetes.io/job-name={job}");
+    node.wait(&format!("job {job}"), LIMIT, |node| {
+        let status = &node.admin().get(&path)?["status"];
+        let ended = status["succeeded"] == 1 || status["failed"] == 1;
+        Ok(ended.then_some(()))
+    })?;
+    let found = node.admin().get(&pods)?;
+    let pod = found["items"][0]["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default();
+    node.logs("team", pod)
+}
+
+#[test]
+fn a_restricted_pod_reaches_the_api_a_service_by_name_and_the_test_itself() -> Result<()> {
+    if left_out("a_restricted_pod_reaches_the_api_a_service_by_name_and_the_test_itself") {
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let image = folder.path().join("ask.tar");
+    ask_image(&image)?;
+    let node = Node::start(&Options {
+        containers: true,
+        images: vec![image],
+        ..Options::default()
+    })?;
+    node.namespace("team", PodSecurity::Restricted)?;
+    node.apply(&json!({
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": { "name": "asker", "namespace": "team" },
+    }))?;
+    node.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": { "name": "asker", "namespace": "team" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "asker" }],
+    }))?;
+    node.claimed_volume("team", "kept", &folder.path().join("kept"))?;
+
+    // The API server by its Service's name, with the account's token.
+    let path = "/api/v1/namespaces/team/pods?limit=7";
+    node.apply(&asking_job(
+        "by-name",
+        &format!("https://kubernetes.default.svc{path}"),
+    ))?;
+    let said = printed(&node, "by-name")?;
+    assert!(
+        said.starts_with("200\n") && said.contains("PodList"),
+        "{said}"
+    );
+    let seen = node.wait("the pod's request in the audit log", LIMIT, |node| {
+        Ok(node.audit()?.into_iter().find(|it| it.uri == path))
+    })?;
+    assert_eq!(
+        (&*seen.user, &*seen.verb, seen.code),
+        ("system:serviceaccount:team:asker", "list", 200)
+    );
+
+    // A server of this test, on loopback out here.
+    let server = TcpListener::bind("127.0.0.1:0")?;
+    let exposed = node.expose(server.local_addr()?.port())?;
+    let serving = std::thread::spawn(move || -> Result<String> {
+        let (mut stream, _) = server.accept()?;
+        let mut request = [0; 1024];
+        let count = stream.read(&mut request)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")?;
+        Ok(String::from_utf8_lossy(&request[..count]).into_owned())
+    });
+    node.apply(&asking_job(
+        "outwards",
+        &format!("http://{}/door", exposed.addr),
+    ))?;
+    assert_eq!(printed(&node, "outwards")?, "200\nhello");
+    let request = serving.join().expect("it does not panic")?;
+    assert!(request.starts_with("GET /door "), "{request}");
+    assert!(folder.path().join("kept").is_dir());
+    Ok(())
+}
+
+#[test]
+fn helm_runs() -> Result<()> {
+    let node = Node::start(&Options::default())?;
+    let said = node.helm(&["version", "--short"])?;
+    assert!(said.starts_with("v4."), "{said}");
+    assert_eq!(node.helm(&["list", "--short", "--all-namespaces"])?, "");
     Ok(())
 }

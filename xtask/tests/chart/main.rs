@@ -7,6 +7,7 @@
 
 mod agreement;
 mod helm;
+mod pods;
 mod program;
 mod refusals;
 mod rendered;

@@ -2,12 +2,31 @@
 
 use insta::assert_snapshot;
 
-use crate::helm::{NAMESPACE, helm, matrix, objects, of_kind, template};
+use crate::helm::{NAMESPACE, RELEASE, helm, matrix, objects, of_kind, template};
 
 #[test]
 fn every_values_file_renders_what_its_snapshot_shows() {
     for (name, values) in matrix() {
         assert_snapshot!(name, template(NAMESPACE, &values, &[]).unwrap());
+    }
+}
+
+#[test]
+fn the_notes_say_what_to_look_at() {
+    for (name, values) in matrix() {
+        let output = helm(&[
+            "install",
+            RELEASE,
+            "charts/lowtide",
+            "--namespace",
+            NAMESPACE,
+            "--dry-run=client",
+            "--values",
+            values.to_str().unwrap(),
+        ]);
+        let said = String::from_utf8(output.stdout).unwrap();
+        let (_, notes) = said.split_once("\nNOTES:\n").expect(&name);
+        assert_snapshot!(format!("notes_{name}"), notes);
     }
 }
 

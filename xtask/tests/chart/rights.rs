@@ -86,7 +86,7 @@ fn texts(value: &Value) -> Vec<&str> {
     list.iter().map(|it| it.as_str().unwrap()).collect()
 }
 
-/// What the rendered Roles grant to the ServiceAccount.
+/// What the rendered Roles grant to the service account.
 fn granted(objects: &[Value]) -> BTreeSet<Right> {
     assert!(
         of_kind(objects, "ClusterRole").is_empty()
@@ -123,7 +123,7 @@ fn granted(objects: &[Value]) -> BTreeSet<Right> {
     rights
 }
 
-/// Whether the pod gets a token of its ServiceAccount.
+/// Whether the pod gets a token of its service account.
 fn has_token(objects: &[Value]) -> bool {
     let pod = match (of_kind(objects, "CronJob"), of_kind(objects, "Deployment")) {
         (cronjobs, deployments) if cronjobs.len() == 1 && deployments.is_empty() => {

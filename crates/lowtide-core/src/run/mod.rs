@@ -18,7 +18,7 @@ pub use look::{LOOKS_AFTER, look};
 pub use pace::{backoff, poll_delay};
 pub use seen::{
     CONTEXT_SAVEPOINTS, Context, Found, Listed, ListedState, Next, Operation, Reply, Searched,
-    Seen, Step,
+    Seen, Step, Usual,
 };
 
 use jiff::{SignedDuration, Timestamp};

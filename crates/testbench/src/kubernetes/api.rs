@@ -2,7 +2,7 @@
 //! eyes than the client under test. One connection a request.
 
 use std::io::BufReader;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,16 +91,21 @@ impl Api {
         content_type: &str,
         body: Option<&Value>,
     ) -> Result<(u16, Value)> {
-        let answer = self
-            .exchange(method, path, content_type, body)
-            .with_context(|| format!("{method} {path}"))?;
-        let status = answer
-            .word(1)
-            .parse()
-            .with_context(|| format!("status {:?}", answer.first))?;
-        let value = serde_json::from_slice(&answer.body)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&answer.body).into_owned()));
+        let (status, body) = self.exchange(method, path, content_type, body)?;
+        let value = serde_json::from_slice(&body)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
         Ok((status, value))
+    }
+
+    /// The body of a GET that must succeed, as it is: a pod's log.
+    ///
+    /// # Errors
+    /// As [`Api::done`].
+    pub fn text(&self, path: &str) -> Result<String> {
+        let (status, body) = self.exchange("GET", path, "application/json", None)?;
+        let text = String::from_utf8_lossy(&body).into_owned();
+        ensure!(status == 200, "GET {path}: status {status}: {text}");
+        Ok(text)
     }
 
     /// The body of a request that must succeed.
@@ -175,12 +180,22 @@ impl Api {
         path: &str,
         content_type: &str,
         body: Option<&Value>,
-    ) -> Result<Message> {
+    ) -> Result<(u16, Vec<u8>)> {
+        let first = format!("{method} {path} HTTP/1.1");
+        let answer = self
+            .message(first, content_type, body)
+            .with_context(|| format!("{method} {path}"))?;
+        let status = answer.word(1).parse();
+        let status = status.with_context(|| format!("status {:?}", answer.first))?;
+        Ok((status, answer.body))
+    }
+
+    fn message(&self, first: String, content_type: &str, body: Option<&Value>) -> Result<Message> {
         let stream = TcpStream::connect(self.address)
             .with_context(|| format!("connect to {}", self.address))?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
-        let name = ServerName::IpAddress(IpAddr::from(self.address.ip()).into());
+        let name = ServerName::IpAddress(self.address.ip().into());
         let session = ClientConnection::new(Arc::clone(&self.tls), name)?;
         let mut stream = StreamOwned::new(session, stream);
         let mut headers = vec![
@@ -192,7 +207,7 @@ impl Api {
             headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
         }
         let request = Message {
-            first: format!("{method} {path} HTTP/1.1"),
+            first,
             headers,
             body: body.map_or_else(Vec::new, |it| it.to_string().into_bytes()),
         };

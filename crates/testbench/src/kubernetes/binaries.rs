@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
 use super::go::{Go, STRIPPED};
+use crate::image::{Archive, Layer};
 use crate::{cache, say};
 
 /// The Kubernetes release. From 1.36 on the kubelet no longer works with containerd 1.x, which is what
@@ -51,6 +52,7 @@ const KUBERNETES: &[Source] = sources!("kube":
 );
 
 const INSIDE: &[Source] = sources!("kube/inside":
+    "ask/main.go",
     "go.mod",
     "init/main.go",
     "pause/main.go",
@@ -71,15 +73,31 @@ pub fn kubernetes() -> Result<PathBuf> {
     })
 }
 
-/// The folder that holds `init`, process 1 of a node, and `pause`, process 1 of every pod: ours.
+/// The folder that holds our own: `init`, process 1 of a node, `pause`, process 1 of every pod, and `ask`.
 ///
 /// # Errors
 /// As [`kubernetes`].
 pub(super) fn inside() -> Result<PathBuf> {
     let key = format!("kubernetes/inside-{}", hash(INSIDE));
     cache::entry(&key, |folder| {
-        build(INSIDE, &["init", "pause"], STRIPPED, folder)
+        build(INSIDE, &["init", "pause", "ask"], STRIPPED, folder)
     })
+}
+
+/// The name of the image that [`ask_image`] writes.
+pub const ASK_IMAGE: &str = "lowtide.invalid/ask:1";
+
+/// Writes the archive of [`ASK_IMAGE`]: a program that sends one GET to the address it is given and prints the
+/// answer, to an `https` address with the token of its pod's service account.
+///
+/// # Errors
+/// As [`kubernetes`]; the archive cannot be written.
+pub fn ask_image(archive: &Path) -> Result<()> {
+    let image = Archive::new()
+        .layer(Layer::new().file("/ask", inside()?.join("ask"), 0o755))
+        .entrypoint(["/ask"])
+        .user("65532:65532");
+    image.write(archive, ASK_IMAGE).map(drop)
 }
 
 /// Helm.

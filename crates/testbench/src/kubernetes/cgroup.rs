@@ -17,13 +17,32 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// The kernel needs a moment to forget the last process of a group.
 const EMPTY_WITHIN: Duration = Duration::from_secs(10);
 
-/// Makes the group `name` in every hierarchy.
-pub(super) fn make(name: &str) -> Result<()> {
-    for hierarchy in hierarchies()? {
-        let group = hierarchy.join(name);
-        fs::create_dir_all(&group).with_context(|| format!("create {}", group.display()))?;
+/// A group in every hierarchy; removed when dropped.
+#[derive(Debug)]
+pub(super) struct Cgroup {
+    name: String,
+}
+
+impl Cgroup {
+    /// Makes the group `name`.
+    pub(super) fn make(name: String) -> Result<Self> {
+        let cgroup = Self { name };
+        for hierarchy in hierarchies()? {
+            let group = hierarchy.join(&cgroup.name);
+            fs::create_dir_all(&group).with_context(|| format!("create {}", group.display()))?;
+        }
+        Ok(cgroup)
     }
-    Ok(())
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        remove(&self.name);
+    }
 }
 
 /// Removes the group `name` and all beneath it.

@@ -24,6 +24,9 @@ const API_SERVER_NAMES: [&str; 8] = [
     super::address::NODE,
 ];
 
+/// The name of the only context, cluster and user of every kubeconfig here.
+pub(super) const CONTEXT: &str = "lowtide-test";
+
 /// A user that a certificate names: `CN` is the user, `O` its groups, as Kubernetes' X.509 authentication
 /// reads them.
 #[derive(Debug, Clone, Copy)]
@@ -150,7 +153,7 @@ impl Credentials {
         user: &Value,
         namespace: &str,
     ) -> Result<()> {
-        let name = "lowtide-test";
+        let name = CONTEXT;
         let whole = json!({
             "apiVersion": "v1",
             "kind": "Config",

@@ -1,6 +1,8 @@
 //! One node: starting it, talking to it, ending it.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,13 +12,16 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::audit::{self, AuditEvent};
-use super::binaries;
+use super::cgroup::Cgroup;
 use super::control_plane::{Addresses, ControlPlane};
 use super::credentials::{ADMIN, Credentials};
-use super::door::{Door, Exposed, Forward};
+use super::door::{Exposed, Forward};
+use super::namespace::Namespace;
 use super::part::{Part, Place};
 use super::scratch::Scratch;
-use crate::http::until;
+use super::worker::{self, DNS_READY, NODE_NAME, Worker};
+use super::{address, binaries, packages};
+use crate::http::{self, until};
 use crate::{process, say};
 
 /// The API server answers after 2.5 s on an idle machine.
@@ -24,6 +29,12 @@ const START_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// The controller manager makes a namespace's `default` service account within a second.
 const NAMESPACE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The name of the program in the list of parts.
+const API_SERVER: &str = "kube-apiserver";
+
+/// What a volume says of its size. Nothing enforces it.
+const VOLUME_SIZE: &str = "1Gi";
 
 /// What a node is to be like.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +44,8 @@ pub struct Options {
     pub containers: bool,
     /// More flags of the API server, as in `--min-request-timeout=5`.
     pub api_flags: Vec<String>,
+    /// Archives of images that the node has from the start. See [`crate::image`].
+    pub images: Vec<PathBuf>,
 }
 
 /// What pods of a namespace may do: the levels of Kubernetes' Pod Security Standards, enforced on admission.
@@ -67,9 +80,19 @@ pub struct Node {
     address: SocketAddr,
     // From here on in the order of ending: programs first, their files last.
     parts: Mutex<Vec<Part>>,
+    inside: Option<Inside>,
     control_plane: ControlPlane,
     credentials: Credentials,
     scratch: Scratch,
+}
+
+/// What only a node with containers has.
+#[derive(Debug)]
+struct Inside {
+    api: Forward,
+    namespace: Namespace,
+    cgroup: Cgroup,
+    cni: PathBuf,
 }
 
 impl Node {
@@ -80,18 +103,23 @@ impl Node {
     /// end of its log.
     pub fn start(options: &Options) -> Result<Self> {
         let programs = binaries::kubernetes()?;
+        if options.containers {
+            binaries::coredns()?;
+        }
         let started = Instant::now();
         say::step(format!("starting Kubernetes {}", binaries::VERSION));
         let scratch = Scratch::make()?;
         let credentials = Credentials::make(scratch.path().join("credentials"))?;
-        let control_plane = ControlPlane {
-            programs,
-            scratch: scratch.path().to_owned(),
-            place: Place::Here,
-            addresses: Addresses::here()?,
-            api_flags: options.api_flags.clone(),
+        let inside = if options.containers {
+            Some(Inside::make(&scratch)?)
+        } else {
+            None
         };
-        let address = control_plane.addresses.api;
+        let (place, addresses) = match &inside {
+            Some(inside) => (inside.namespace.place(), Addresses::inside()),
+            None => (Place::Here, Addresses::here()?),
+        };
+        let address = inside.as_ref().map_or(addresses.api, |it| it.api.addr);
         let kubeconfig = credentials.kubeconfig(ADMIN, address)?;
         let identity = credentials.user(ADMIN)?;
         let node = Self {
@@ -99,11 +127,18 @@ impl Node {
             kubeconfig,
             address,
             parts: Mutex::new(Vec::new()),
-            control_plane,
+            control_plane: ControlPlane {
+                programs,
+                scratch: scratch.path().to_owned(),
+                place,
+                addresses,
+                api_flags: options.api_flags.clone(),
+            },
             credentials,
+            inside,
             scratch,
         };
-        node.start_control_plane()?;
+        node.start_parts(&options.images)?;
         say::step(format!(
             "Kubernetes answers at {address} after {:.1} s",
             started.elapsed().as_secs_f32()
@@ -111,13 +146,63 @@ impl Node {
         Ok(node)
     }
 
-    fn start_control_plane(&self) -> Result<()> {
-        let etcd = self.control_plane.etcd()?;
-        self.parts().push(etcd);
-        self.start_api_server()?;
-        let manager = self.control_plane.controller_manager(&self.credentials)?;
-        self.parts().push(manager);
-        Ok(())
+    /// Containerd takes in the images while the API server starts.
+    fn start_parts(&self, images: &[PathBuf]) -> Result<()> {
+        let worker = self.inside.as_ref().map(|inside| Worker {
+            control_plane: &self.control_plane,
+            credentials: &self.credentials,
+            cni: &inside.cni,
+            cgroup: inside.cgroup.name(),
+        });
+        self.keep(self.control_plane.etcd()?);
+        self.keep(self.control_plane.api_server(&self.credentials)?);
+        if let Some(worker) = &worker {
+            self.keep(worker.containerd()?);
+            for image in images {
+                self.import_image(image)?;
+            }
+        }
+        self.wait_api_server()?;
+        self.keep(self.control_plane.controller_manager(&self.credentials)?);
+        let Some(worker) = &worker else {
+            return Ok(());
+        };
+        self.keep(worker.scheduler()?);
+        self.keep(worker.kubelet()?);
+        self.keep(worker.proxy()?);
+        self.keep(worker.dns()?);
+        self.wait_node()
+    }
+
+    fn keep(&self, part: Part) {
+        self.parts().push(part);
+    }
+
+    fn wait_api_server(&self) -> Result<()> {
+        self.wait("the API server", START_TIMEOUT, |node| {
+            Ok((node.api.send("GET", "/readyz", None)?.0 == 200).then_some(()))
+        })
+    }
+
+    fn wait_node(&self) -> Result<()> {
+        let path = format!("/api/v1/nodes/{NODE_NAME}");
+        self.wait("the node to be Ready", START_TIMEOUT, |node| {
+            let seen = node.api.get(&path)?;
+            let conditions = seen["status"]["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten();
+            let ready = conditions
+                .into_iter()
+                .any(|it| it["type"] == "Ready" && it["status"] == "True");
+            Ok(ready.then_some(()))
+        })?;
+        let dns = self.forward_in(DNS_READY)?;
+        let base = format!("http://{}", dns.addr);
+        self.wait("DNS", START_TIMEOUT, |_| {
+            let answer = http::request(&base, "GET", "/ready", None, b"")?;
+            Ok((answer.status == 200).then_some(()))
+        })
     }
 
     /// Starts the API server, which was killed, at the same address, and waits until it is ready. What it knew
@@ -130,11 +215,8 @@ impl Node {
             !self.parts().iter().any(|it| it.name() == API_SERVER),
             "the API server runs already"
         );
-        let part = self.control_plane.api_server(&self.credentials)?;
-        self.parts().push(part);
-        self.wait("the API server", START_TIMEOUT, |node| {
-            Ok((node.api.send("GET", "/readyz", None)?.0 == 200).then_some(()))
-        })
+        self.keep(self.control_plane.api_server(&self.credentials)?);
+        self.wait_api_server()
     }
 
     /// Kills the API server with SIGKILL and waits until it is gone.
@@ -279,6 +361,85 @@ impl Node {
         audit::read(&self.control_plane.audit_log())
     }
 
+    /// Leads a loopback port out here to an address inside: a pod's, a Service's, the node's own.
+    ///
+    /// # Errors
+    /// The node runs no containers: it has no inside.
+    pub fn forward_in(&self, target: &str) -> Result<Forward> {
+        self.inside()?.namespace.door().forward(target)
+    }
+
+    /// Leads `10.244.0.1:PORT` inside to `127.0.0.1:PORT` out here, so that pods reach a server of the test.
+    ///
+    /// # Errors
+    /// The node runs no containers, or the port is taken inside.
+    pub fn expose(&self, port: u16) -> Result<Exposed> {
+        self.inside()?.namespace.door().expose(port)
+    }
+
+    /// Gives an image to the node, under the name that its archive has. Pods must not pull it:
+    /// `imagePullPolicy: IfNotPresent` or `Never`.
+    ///
+    /// # Errors
+    /// The node runs no containers, or the archive is none.
+    pub fn import_image(&self, archive: &Path) -> Result<()> {
+        self.inside()?;
+        worker::import(&self.control_plane, archive)
+    }
+
+    /// What a pod's only container has printed so far.
+    ///
+    /// # Errors
+    /// There is no such pod, or it has not started.
+    pub fn logs(&self, namespace: &str, pod: &str) -> Result<String> {
+        self.api
+            .text(&format!("/api/v1/namespaces/{namespace}/pods/{pod}/log"))
+    }
+
+    /// A volume for the claim `claim` of a namespace, whoever makes that claim: the folder `path` of this
+    /// machine, made where it is missing, and made writable for every user, as pods run as any. `access` is an
+    /// access mode, as in `ReadWriteMany`.
+    ///
+    /// # Errors
+    /// The folder cannot be made, or the API server refuses.
+    pub fn volume(&self, namespace: &str, claim: &str, path: &Path, access: &str) -> Result<()> {
+        fs::create_dir_all(path).with_context(|| format!("create {}", path.display()))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
+        self.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": { "name": format!("{namespace}-{claim}") },
+            "spec": {
+                "accessModes": [access],
+                "capacity": { "storage": VOLUME_SIZE },
+                "claimRef": { "namespace": namespace, "name": claim },
+                "hostPath": { "path": path, "type": "Directory" },
+                "persistentVolumeReclaimPolicy": "Retain",
+            },
+        }))
+        .map(drop)
+    }
+
+    /// [`Node::volume`] for `ReadWriteMany`, and the claim.
+    ///
+    /// # Errors
+    /// As [`Node::volume`].
+    pub fn claimed_volume(&self, namespace: &str, claim: &str, path: &Path) -> Result<()> {
+        self.volume(namespace, claim, path, "ReadWriteMany")?;
+        self.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": { "name": claim, "namespace": namespace },
+            "spec": {
+                "accessModes": ["ReadWriteMany"],
+                "resources": { "requests": { "storage": VOLUME_SIZE } },
+                "storageClassName": "",
+                "volumeName": format!("{namespace}-{claim}"),
+            },
+        }))
+        .map(drop)
+    }
+
     /// Runs Helm as the administrator and returns what it printed.
     ///
     /// # Errors
@@ -300,10 +461,30 @@ impl Node {
         self.control_plane.logs()
     }
 
+    fn inside(&self) -> Result<&Inside> {
+        self.inside
+            .as_ref()
+            .ok_or_else(|| anyhow!("this node was started without containers"))
+    }
+
     fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
         // A test that panicked elsewhere must not hide its own message behind ours.
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-const API_SERVER: &str = "kube-apiserver";
+impl Inside {
+    fn make(scratch: &Scratch) -> Result<Self> {
+        let cni = packages::ensure()?;
+        let init = binaries::inside()?.join("init");
+        let cgroup = Cgroup::make(scratch.name())?;
+        let namespace = Namespace::start(&init, scratch.path())?;
+        let api = format!("{}:{}", address::NODE, address::API_PORT);
+        Ok(Self {
+            api: namespace.door().forward(&api)?,
+            namespace,
+            cgroup,
+            cni,
+        })
+    }
+}

@@ -75,6 +75,11 @@ impl Part {
         Ok(Self { name, child, log })
     }
 
+    /// Its process id. Behind [`Place::contained`] that of `nsenter`.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its name.
     pub(super) fn name(&self) -> &'static str {
         self.name

@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use super::super::{
-    ARRIVES_WITHIN, Attempt, CLOCKS_APART_MAX, Cause, CauseKind, Listed, ListedState, Listing,
-    Operation, Searched,
+    ARRIVES_WITHIN, Attempt, CLOCKS_APART_MAX, Cause, CauseKind, EMPTY_TWICE_APART, Listed,
+    ListedState, Listing, Operation, Searched,
 };
 use super::Walk;
 use crate::Bug;
@@ -64,17 +64,19 @@ impl Walk<'_> {
             self.is_answer(own.id, false);
             return self.known(own.state.into());
         }
-        if candidates
+        let in_progress = candidates
             .iter()
-            .any(|one| one.state == ListedState::InProgress)
-        {
-            let why = "the reply to the request was lost; a savepoint that may have come of it is in progress";
-            return self.found_nothing(why);
+            .any(|one| one.state == ListedState::InProgress);
+        let complete = newest_completed(&candidates);
+        // What is in progress is waited for, but not beyond the end, where there is one complete.
+        let waits = in_progress && (complete.is_none() || self.now < self.follow_deadline());
+        match complete.filter(|_| !waits) {
+            Some((id, location)) => self.filled_by_someone(id, location, candidates.len()),
+            None if in_progress => self.found_nothing(
+                "the reply to the request was lost; a savepoint that may have come of it is in progress",
+            ),
+            None => self.nothing_listed(newest_failure(&candidates)),
         }
-        if let Some((id, location)) = newest_completed(&candidates) {
-            return self.filled_by_someone(id, location, candidates.len());
-        }
-        self.nothing_listed(newest_failure(&candidates));
     }
 
     fn filled_by_someone(&mut self, id: SavepointId, location: Location, candidates: usize) {
@@ -93,7 +95,8 @@ impl Walk<'_> {
         self.completed(location, true);
     }
 
-    /// Nothing complete and nothing on its way: at the deadline that is the end.
+    /// Nothing complete and nothing on its way: at the deadline that is the end. Seen twice: the
+    /// first list may be older than the time at which it is judged.
     fn nothing_listed(&mut self, failure: Option<Cause>) {
         let Some(sent_at) = self.run.attempt().and_then(|attempt| attempt.sent_at) else {
             return self.look_for_name_again();
@@ -102,13 +105,22 @@ impl Walk<'_> {
             return self.grant_call();
         }
         let arrived = sent_at + ARRIVES_WITHIN;
-        if let Some(cause) = failure.filter(|_| self.now >= arrived) {
-            return self.attempt_failed(cause);
+        let deadline = self.run.trigger_deadline.min(self.follow_deadline());
+        let over = if failure.is_some() {
+            arrived
+        } else {
+            arrived.max(deadline)
+        };
+        let why = "the reply to the request was lost, and the platform lists no savepoint since";
+        if self.now < over {
+            return self.lose_sight(why);
         }
-        if self.now < arrived.max(self.run.trigger_deadline) {
-            return self.lose_sight(
-                "the reply to the request was lost, and the platform lists no savepoint since",
-            );
+        if !self.seen_empty_twice() {
+            self.lose_sight(why);
+            return self.rest(EMPTY_TWICE_APART);
+        }
+        if let Some(cause) = failure {
+            return self.attempt_failed(cause);
         }
         let said = self
             .run
@@ -141,6 +153,9 @@ impl Walk<'_> {
             directories,
             ..
         } = searched;
+        if planted(Bug::CallWithoutLook) {
+            return self.send();
+        }
         match operation {
             Err(fault) => self.could_not_look(&fault),
             Ok(Operation::NotFound { .. }) => {
@@ -172,9 +187,11 @@ impl Walk<'_> {
         }
     }
 
+    /// Without a look there is no call, also at the deadline.
     fn could_not_look(&mut self, fault: &Fault) {
-        if self.past_deadline() || self.frozen_too_long() {
-            return self.send();
+        if self.frozen_too_long() {
+            // Ends this attempt as not sent, and begins again at the name.
+            self.send();
         }
         self.unreachable(fault);
     }
