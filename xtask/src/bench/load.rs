@@ -142,7 +142,12 @@ impl Servers {
 
     async fn resolve(&self, name: &str) -> Result<String> {
         match &self.pods {
-            Some(pods) => pods.resolve(name).await,
+            Some(pods) => {
+                let id = pods.resolve(name).await?;
+                // A label may be a slug of another name: what the deployment is really called is asked.
+                self.get(&format!("/deployments/{id}")).await?;
+                Ok(id)
+            }
             None => {
                 let deployment = self.get(&format!("/deployments/{name}")).await?;
                 let id = deployment["metadata"]["id"].as_str();
