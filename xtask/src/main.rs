@@ -40,10 +40,16 @@ enum Command {
     Soak,
     /// Measure Lowtide beside its competitors
     Bench {
-        /// Also count the requests of a savepoint that takes ten minutes
+        /// What to measure
+        #[arg(value_enum, default_value_t = bench::What::Take)]
+        what: bench::What,
+        /// With `take`: also count the requests of a savepoint that takes ten minutes
         #[arg(long)]
         ten_minutes: bool,
     },
+    /// Send the requests of `lowtide run` and nothing else; `bench oneshot` starts it
+    #[command(hide = true)]
+    Load(bench::load::Order),
     /// Walk many seeds of the simulator
     Sim {
         /// How many seeds
@@ -66,7 +72,8 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo { once, ververica } => demo::run(once, ververica),
         Command::Test => Ok(test::run()),
-        Command::Bench { ten_minutes } => bench::run(ten_minutes),
+        Command::Bench { what, ten_minutes } => bench::run(what, ten_minutes),
+        Command::Load(order) => bench::load::run(&order),
         Command::Soak => Ok(test::soak()),
         Command::Sim {
             seeds,

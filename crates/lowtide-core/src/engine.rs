@@ -138,13 +138,21 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
 
     /// Claims one run for this process: a slot that somebody named, or a request.
     pub async fn claim(&self, run: Run) -> Result<(Run, Claim), CatalogError> {
-        let run = self.owned(run);
-        let mut claims = self.catalog.claim(std::slice::from_ref(&run), None).await?;
-        let claim = claims.pop().unwrap_or(Claim::Claimed);
-        if claim == Claim::Claimed {
-            (self.watch)(&run);
-        }
-        Ok((run, claim))
+        let owned = self.owned(run);
+        let claims = self.claim_all(vec![owned.clone()]).await?;
+        Ok(claims.into_iter().next().unwrap_or((owned, Claim::Claimed)))
+    }
+
+    /// Claims many runs for this process, in one step: all are on the disk, or none.
+    pub async fn claim_all(&self, runs: Vec<Run>) -> Result<Vec<(Run, Claim)>, CatalogError> {
+        let owned: Vec<Run> = runs.into_iter().map(|run| self.owned(run)).collect();
+        let claims = self.catalog.claim(&owned, None).await?;
+        let claimed: Vec<(Run, Claim)> = owned.into_iter().zip(claims).collect();
+        claimed
+            .iter()
+            .filter(|(_, claim)| *claim == Claim::Claimed)
+            .for_each(|(run, _)| (self.watch)(run));
+        Ok(claimed)
     }
 
     fn owned(&self, mut run: Run) -> Run {
