@@ -101,7 +101,7 @@ impl Setup {
     /// Opens the catalog, for a program that stays; without one, a memory that ends with this
     /// process.
     pub async fn catalog(&self) -> Result<Catalog, Trouble> {
-        match &self.config.catalog {
+        let opened = match &self.config.catalog {
             CatalogPlace::File(path) => Catalog::open(path).await,
             CatalogPlace::None => Catalog::in_memory().await,
         };

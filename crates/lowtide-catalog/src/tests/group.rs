@@ -81,8 +81,8 @@ async fn who_is_stale_or_busy_fails_alone() {
     // In the order in which they asked, each sees those before it.
     for (index, answer) in answers.iter().enumerate() {
         match (index, answer) {
-            (3, Err(CatalogError::Stale)) | (0..=6, Ok(())) => {}
-            (7.., Err(CatalogError::Busy(_))) => {}
+            (3, Err(CatalogError::Stale)) | (0..=6, Ok(())) | (7.., Err(CatalogError::Busy(_))) => {
+            }
             (_, other) => panic!("{index}: {other:?}"),
         }
     }
