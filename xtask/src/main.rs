@@ -39,14 +39,7 @@ enum Command {
     /// Run the same tests in larger counts
     Soak,
     /// Measure Lowtide beside its competitors
-    Bench {
-        /// What to measure
-        #[arg(value_enum, default_value_t = bench::What::Take)]
-        what: bench::What,
-        /// With `take`: also count the requests of a savepoint that takes ten minutes
-        #[arg(long)]
-        ten_minutes: bool,
-    },
+    Bench(bench::Order),
     /// Send the requests of `lowtide run` and nothing else; `bench oneshot` starts it
     #[command(hide = true)]
     Load(bench::load::Order),
@@ -72,7 +65,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo { once, ververica } => demo::run(once, ververica),
         Command::Test => Ok(test::run()),
-        Command::Bench { what, ten_minutes } => bench::run(what, ten_minutes),
+        Command::Bench(order) => bench::run(&order),
         Command::Load(order) => bench::load::run(&order),
         Command::Soak => Ok(test::soak()),
         Command::Sim {

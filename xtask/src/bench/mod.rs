@@ -11,10 +11,11 @@ mod resolve;
 mod script;
 mod take;
 
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
 use crate::cargo;
 use crate::stage::say;
@@ -30,15 +31,39 @@ pub enum What {
     Oneshot,
 }
 
+/// What to measure, and how.
+#[derive(Debug, Args)]
+pub struct Order {
+    /// What to measure
+    #[arg(value_enum, default_value_t = What::Take)]
+    what: What,
+    /// With `take`: also count the requests of a savepoint that takes ten minutes
+    #[arg(long)]
+    ten_minutes: bool,
+    /// Measure this program instead of building it
+    #[arg(long)]
+    program: Option<PathBuf>,
+}
+
+impl Order {
+    /// The program that is measured.
+    fn lowtide(&self) -> Result<PathBuf> {
+        match &self.program {
+            Some(program) => Ok(program.clone()),
+            None => cargo::lowtide("release"),
+        }
+    }
+}
+
 /// Measures; says whether what is promised held.
-pub fn run(what: What, ten_minutes: bool) -> Result<bool> {
-    match what {
-        What::Take => take::run(ten_minutes),
+pub fn run(order: &Order) -> Result<bool> {
+    match order.what {
+        What::Take => take::run(order.lowtide()?, order.ten_minutes),
         // The emulator and the load generator are this very program: unoptimised, they would be what is
         // measured.
         What::Resolve | What::Oneshot if cfg!(debug_assertions) => optimised(),
-        What::Resolve => resolve::run(),
-        What::Oneshot => oneshot::run(),
+        What::Resolve => resolve::run(&order.lowtide()?),
+        What::Oneshot => oneshot::run(&order.lowtide()?),
     }
 }
 

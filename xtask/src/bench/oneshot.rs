@@ -19,7 +19,6 @@ use testbench::ververica::SimulatedLocation;
 use super::fleet::{Fleet, Savepoints};
 use super::measure::{extremes, load, median, timed};
 use super::script;
-use crate::cargo;
 use crate::stage::say;
 
 /// Applications.
@@ -49,12 +48,11 @@ struct Tool {
 }
 
 /// Measures; says whether the goals were reached.
-pub fn run() -> Result<bool> {
+pub fn run(lowtide: &Path) -> Result<bool> {
     testbench::java::bin()?;
     for program in ["curl", "jq"] {
         testbench::java::debian_program(program)?;
     }
-    let lowtide = cargo::lowtide("release")?;
     let folder = tempfile::tempdir().context("make a scratch folder")?;
     let template = template(folder.path())?;
     let into = folder.path().join("savepoints");
@@ -66,7 +64,7 @@ pub fn run() -> Result<bool> {
             location: SimulatedLocation::CopyOf { template, into },
         },
     )?;
-    let mut tools = tools(&fleet, &lowtide)?;
+    let mut tools = tools(&fleet, lowtide)?;
     for round in 0..=ROUNDS {
         for tool in &mut tools {
             tool.turn(&fleet, round)

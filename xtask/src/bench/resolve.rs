@@ -14,7 +14,6 @@ use testbench::ververica::SimulatedLocation;
 use super::fleet::{Deployment, Fleet, KUBERNETES_NAMESPACE, LOWTIDE, SCRIPT, Savepoints};
 use super::measure::{extremes, load, median, timed};
 use super::script;
-use crate::cargo;
 use crate::stage::say;
 
 /// Deployments; each has two pods.
@@ -39,11 +38,10 @@ struct Tool<'a> {
 }
 
 /// Measures, and says whether Lowtide asked for one paged list.
-pub fn run() -> Result<bool> {
+pub fn run(lowtide: &Path) -> Result<bool> {
     for program in ["curl", "jq"] {
         testbench::java::debian_program(program)?;
     }
-    let lowtide = cargo::lowtide("release")?;
     let fleet = Fleet::start(
         DEPLOYMENTS,
         Savepoints {
@@ -52,8 +50,8 @@ pub fn run() -> Result<bool> {
         },
     )?;
     let configuration = fleet.configuration("pods", NAMES)?;
-    let held = requests_of_one(&fleet, &lowtide, &configuration)?;
-    compare(&fleet, &lowtide, &configuration)?;
+    let held = requests_of_one(&fleet, lowtide, &configuration)?;
+    compare(&fleet, lowtide, &configuration)?;
     Ok(held)
 }
 

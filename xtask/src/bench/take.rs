@@ -18,7 +18,6 @@ use testbench::process::{Bound, bound};
 use testbench::proxy::Proxy;
 
 use super::measure::{extremes, median, timed};
-use crate::cargo;
 use crate::stage::say;
 
 /// How often each tool takes a savepoint in the comparison.
@@ -48,12 +47,11 @@ printf %s "$reply" | jq -r .operation.location
 "#;
 
 /// Runs all measurements. Says whether the promised bound on status requests held.
-pub(super) fn run(ten_minutes: bool) -> Result<bool> {
+pub(super) fn run(lowtide: PathBuf, ten_minutes: bool) -> Result<bool> {
     testbench::java::bin()?;
     for program in ["curl", "jq"] {
         testbench::java::debian_program(program)?;
     }
-    let lowtide = cargo::lowtide("release")?;
     let cluster = Cluster::builder(Release::V2_3)
         .checkpoint_timeout(Duration::from_secs(3_600))
         .start()?;
