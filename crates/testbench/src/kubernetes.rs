@@ -25,3 +25,4 @@ pub use binaries::{ASK_IMAGE, VERSION, ask_image, coredns, helm, kubernetes as b
 pub use door::{Exposed, Forward};
 pub use node::{Node, Options, PodSecurity};
 pub use packages::left_out;
+pub use worker::PAUSE_IMAGE;

@@ -1,12 +1,18 @@
 //! The testbench starts a real Kubernetes that behaves as the other tests rely on.
 
-use std::io::{Read as _, Write as _};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use testbench::kubernetes::{ASK_IMAGE, Node, Options, PodSecurity, VERSION, ask_image, left_out};
+use testbench::http::until;
+use testbench::kubernetes::{
+    ASK_IMAGE, Api, Node, Options, PAUSE_IMAGE, PodSecurity, VERSION, ask_image, left_out,
+};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -161,6 +167,89 @@ fn a_restricted_pod_reaches_the_api_a_service_by_name_and_the_test_itself() -> R
     let request = serving.join().expect("it does not panic")?;
     assert!(request.starts_with("GET /door "), "{request}");
     assert!(folder.path().join("kept").is_dir());
+    Ok(())
+}
+
+/// Processes of this machine that belong to the node with this scratch folder: its name is in the command line
+/// of every part, and in the control group of every pod's process.
+fn processes_of(name: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let folder = entry?.path();
+        let read = |file: &str| {
+            // It may end while we look.
+            let bytes = fs::read(folder.join(file)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).replace('\0', " ")
+        };
+        if read("cmdline").contains(name) || read("cgroup").contains(name) {
+            found.push(read("cmdline"));
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn a_killed_holder_leaves_no_process() -> Result<()> {
+    if left_out("a_killed_holder_leaves_no_process") {
+        return Ok(());
+    }
+    let mut holder = Command::new(env!("CARGO_BIN_EXE_node"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut kubeconfig = String::new();
+    BufReader::new(holder.stdout.take().expect("it is piped")).read_line(&mut kubeconfig)?;
+    let kubeconfig = Path::new(kubeconfig.trim_end());
+    let scratch = kubeconfig
+        .ancestors()
+        .nth(2)
+        .expect("it lies in a folder of the scratch");
+    let name = scratch
+        .file_name()
+        .expect("it has a name")
+        .to_string_lossy();
+
+    let api = Api::from_kubeconfig(kubeconfig)?;
+    until("the default account", LIMIT, || {
+        let path = "/api/v1/namespaces/default/serviceaccounts/default";
+        Ok((api.send("GET", path, None)?.0 == 200).then_some(()))
+    })?;
+    api.apply(&json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": "endless" },
+        "spec": { "containers": [{
+            "name": "it", "image": PAUSE_IMAGE, "imagePullPolicy": "Never",
+        }]},
+    }))?;
+    until("the pod to run", LIMIT, || {
+        let pod = api.get("/api/v1/namespaces/default/pods/endless")?;
+        Ok((pod["status"]["phase"] == "Running").then_some(()))
+    })?;
+    let running = processes_of(&name)?;
+    // The pod and its sandbox.
+    assert_eq!(
+        running.iter().filter(|it| it.starts_with("/pause")).count(),
+        2,
+        "{running:?}"
+    );
+    for part in ["etcd", "kube-apiserver", "containerd", "kubelet", "coredns"] {
+        assert!(
+            running.iter().any(|it| it.contains(part)),
+            "{part}: {running:?}"
+        );
+    }
+
+    holder.kill()?;
+    holder.wait()?;
+    until("all processes to end", LIMIT, || {
+        let left = processes_of(&name)?;
+        anyhow::ensure!(left.is_empty(), "{left:?}");
+        Ok(Some(()))
+    })?;
+    // What it left on the disk goes with the next node.
+    drop(Node::start(&Options::default())?);
+    assert!(!scratch.exists());
     Ok(())
 }
 

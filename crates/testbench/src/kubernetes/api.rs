@@ -1,12 +1,16 @@
 //! A small blocking client of the API server, so that tests need no kubectl and see the cluster with other
 //! eyes than the client under test. One connection a request.
 
+use std::fs;
 use std::io::BufReader;
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -69,6 +73,34 @@ impl Api {
             tls: Arc::new(trusting(authority_pem)?.with_no_client_auth()),
             token: Some(token),
         })
+    }
+
+    /// What a kubeconfig that a [`super::Node`] wrote leads to.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not one of ours.
+    pub fn from_kubeconfig(path: &Path) -> Result<Self> {
+        let text = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+        let whole: Value = serde_json::from_slice(&text)
+            .map_err(|_| anyhow!("{} is not one of ours", path.display()))?;
+        let field = |pointer: &str| {
+            let value = whole.pointer(pointer).and_then(Value::as_str);
+            value.ok_or_else(|| anyhow!("no {pointer} in {}", path.display()))
+        };
+        let pem = |pointer: &str| -> Result<String> {
+            Ok(String::from_utf8(STANDARD.decode(field(pointer)?)?)?)
+        };
+        let server = field("/clusters/0/cluster/server")?;
+        let address = server.trim_start_matches("https://").parse()?;
+        let authority_pem = pem("/clusters/0/cluster/certificate-authority-data")?;
+        if let Ok(token) = field("/users/0/user/token") {
+            return Self::with_token(address, &authority_pem, token.to_owned());
+        }
+        let identity = Identity {
+            certificate_pem: pem("/users/0/user/client-certificate-data")?,
+            key_pem: pem("/users/0/user/client-key-data")?,
+        };
+        Self::new(address, &authority_pem, &identity)
     }
 
     /// Sends one request and returns status and body. A body that is no JSON (`/readyz`, a pod's log) comes as

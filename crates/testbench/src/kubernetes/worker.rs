@@ -21,8 +21,8 @@ use crate::process;
 /// The node's name.
 pub(super) const NODE_NAME: &str = "node1";
 
-/// The image of the process that holds a pod's namespaces. Nobody can ask for it elsewhere.
-const PAUSE_IMAGE: &str = "lowtide.invalid/pause:1";
+/// The image of the process that holds a pod's namespaces; it waits for SIGTERM. Every node has it.
+pub const PAUSE_IMAGE: &str = "lowtide.invalid/pause:1";
 
 /// Where `CoreDNS` says whether it has read the cluster's services.
 pub(super) const DNS_READY: &str = "127.0.0.1:8181";
