@@ -11,6 +11,7 @@ mod zookeeper;
 
 pub use cluster::{Builder, Cluster, SavepointDirectory, SavepointTrigger, savepoint_directories};
 pub use distribution::{Distribution, Release};
+pub(crate) use job::Target;
 pub use job::{Backend, JobHandle, JobSpec};
 pub use metadata::dump_metadata;
 pub use warm::warm_up;

@@ -11,6 +11,7 @@ mod cgroup;
 mod control_plane;
 mod credentials;
 mod door;
+pub mod flink;
 mod go;
 mod namespace;
 mod node;

@@ -1,11 +1,13 @@
 //! Jobs: our `StatefulApp`, submitted over REST as a user would.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
+use super::Distribution;
 use super::cluster::{Cluster, lock};
 use crate::control::Control;
 use crate::http::{self, until};
@@ -173,38 +175,17 @@ impl Cluster {
     /// # Errors
     /// The job does not compile, or is refused.
     pub fn submit_without_waiting(&self, spec: &JobSpec) -> Result<JobHandle> {
-        let started = Instant::now();
         let control = match &spec.control {
             Some(folder) => Control::new(folder)?,
             None => self.fresh_control(&spec.name)?,
         };
-        let jar = java::jar(
-            self.release().version(),
-            self.distribution.lib(),
-            CLASS,
-            SOURCE,
-        )?;
-        let jar = self.upload(&jar)?;
-        let mut request = json!({
-            "entryClass": CLASS,
-            "programArgsList": spec.arguments(control.folder()),
-        });
-        if let Some(path) = &spec.restore {
-            request["savepointPath"] = json!(path);
-        }
-        let answer = http::send(&self.url, "POST", &format!("/jars/{jar}/run"), &request)?;
-        let id = text(&answer, "jobid")?;
-        say::step(format!(
-            "job {} is {id} ({:.1} s)",
-            spec.name,
-            started.elapsed().as_secs_f32()
-        ));
-        Ok(JobHandle {
-            id,
-            name: spec.name.clone(),
-            control,
-            url: self.url.clone(),
-        })
+        let target = Target {
+            url: &self.url,
+            distribution: &self.distribution,
+            uploaded: &self.uploaded,
+        };
+        let folder = control.folder().to_owned();
+        target.run(spec, control, &folder)
     }
 
     /// The handle of a job that this cluster runs anyhow, for instance after a failover.
@@ -226,14 +207,64 @@ impl Cluster {
             .tempdir_in(parent)?;
         Control::new(folder.keep())
     }
+}
+
+/// A REST API that takes jobs, wherever its cluster runs.
+#[derive(Debug)]
+pub(crate) struct Target<'a> {
+    /// `http://127.0.0.1:PORT`.
+    pub url: &'a str,
+    /// What its jars are to be compiled against.
+    pub distribution: &'a Distribution,
+    /// Jar file and the id it has on the cluster.
+    pub uploaded: &'a Mutex<Vec<(PathBuf, String)>>,
+}
+
+impl Target<'_> {
+    /// Submits a job whose control folder is `control` out here and `seen_by_job` where it runs.
+    pub(crate) fn run(
+        &self,
+        spec: &JobSpec,
+        control: Control,
+        seen_by_job: &Path,
+    ) -> Result<JobHandle> {
+        let started = Instant::now();
+        let jar = java::jar(
+            self.distribution.release().version(),
+            self.distribution.lib(),
+            CLASS,
+            SOURCE,
+        )?;
+        let jar = self.upload(&jar)?;
+        let mut request = json!({
+            "entryClass": CLASS,
+            "programArgsList": spec.arguments(seen_by_job),
+        });
+        if let Some(path) = &spec.restore {
+            request["savepointPath"] = json!(path);
+        }
+        let answer = http::send(self.url, "POST", &format!("/jars/{jar}/run"), &request)?;
+        let id = text(&answer, "jobid")?;
+        say::step(format!(
+            "job {} is {id} ({:.1} s)",
+            spec.name,
+            started.elapsed().as_secs_f32()
+        ));
+        Ok(JobHandle {
+            id,
+            name: spec.name.clone(),
+            control,
+            url: self.url.to_owned(),
+        })
+    }
 
     /// Uploads a jar once, and returns the cluster's id for it.
     fn upload(&self, jar: &Path) -> Result<String> {
-        let mut uploaded = lock(&self.uploaded);
+        let mut uploaded = lock(self.uploaded);
         if let Some((_, id)) = uploaded.iter().find(|(path, _)| path == jar) {
             return Ok(id.clone());
         }
-        let answer = http::upload(&self.url, "/jars/upload", "jarfile", jar)?;
+        let answer = http::upload(self.url, "/jars/upload", "jarfile", jar)?;
         let file = text(&answer, "filename")?;
         let id = file.rsplit('/').next().unwrap_or(&file).to_owned();
         uploaded.push((jar.to_owned(), id.clone()));

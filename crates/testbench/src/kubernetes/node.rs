@@ -1,5 +1,6 @@
 //! One node: starting it, talking to it, ending it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -93,6 +94,7 @@ struct Inside {
     namespace: Namespace,
     cgroup: Cgroup,
     cni: PathBuf,
+    imported: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl Node {
@@ -377,14 +379,18 @@ impl Node {
         self.inside()?.namespace.door().expose(port)
     }
 
-    /// Gives an image to the node, under the name that its archive has. Pods must not pull it:
+    /// Gives an image to the node, once, under the name that its archive has. Pods must not pull it:
     /// `imagePullPolicy: IfNotPresent` or `Never`.
     ///
     /// # Errors
     /// The node runs no containers, or the archive is none.
     pub fn import_image(&self, archive: &Path) -> Result<()> {
-        self.inside()?;
-        worker::import(&self.control_plane, archive)
+        let mut imported = lock(&self.inside()?.imported);
+        if !imported.contains(archive) {
+            worker::import(&self.control_plane, archive)?;
+            imported.insert(archive.to_owned());
+        }
+        Ok(())
     }
 
     /// What a pod's only container has printed so far.
@@ -468,9 +474,13 @@ impl Node {
     }
 
     fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
-        // A test that panicked elsewhere must not hide its own message behind ours.
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.parts)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A test that panicked elsewhere must not hide its own message behind ours.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inside {
@@ -485,6 +495,7 @@ impl Inside {
             namespace,
             cgroup,
             cni,
+            imported: Mutex::default(),
         })
     }
 }
