@@ -181,6 +181,26 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// A catalog that nobody else sees and that ends with this value: for a process that keeps no
+    /// memory.
+    ///
+    /// # Errors
+    /// [`OpenError::Other`], if SQLite has no memory to give.
+    pub async fn in_memory() -> Result<Self, OpenError> {
+        let options = SqliteConnectOptions::new()
+            .in_memory(true)
+            .foreign_keys(true)
+            .disable_statement_logging();
+        // Memory belongs to one connection, so reading and writing share it.
+        let only = pool(1, options);
+        let catalog = Self {
+            writer: only.clone(),
+            readers: only,
+        };
+        catalog.prepare(Path::new(":memory:")).await?;
+        Ok(catalog)
+    }
+
     /// Ends all connections; the last one of all processes folds the write-ahead log into the
     /// file, which costs several waits for the disk. Not needed for safety, as what was committed
     /// is on the disk: a program that does one thing and ends is faster without.

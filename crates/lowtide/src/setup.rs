@@ -2,7 +2,6 @@
 //! the clients of the platforms that it will talk to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -13,10 +12,11 @@ use lowtide_core::policy::{CONCURRENCY, Policy};
 use lowtide_core::run::Run;
 use lowtide_core::schedule::Never;
 use lowtide_world::Hands;
+use lowtide_world::kubernetes::Source;
 use lowtide_world::platform::PlatformSettings;
 
 use crate::cli::Common;
-use crate::config::{self, Config};
+use crate::config::{self, CatalogPlace, Config};
 use crate::identity;
 use crate::names;
 use crate::trouble::Trouble;
@@ -85,29 +85,44 @@ impl Setup {
             )
     }
 
-    /// The file of the catalog.
-    pub fn catalog_path(&self) -> &Path {
-        &self.config.catalog
+    /// Whether nothing is remembered beyond this process.
+    pub fn forgets(&self) -> bool {
+        self.config.catalog == CatalogPlace::None
     }
 
-    /// Opens the catalog.
+    /// Refuses what makes no sense without a memory.
+    pub fn must_remember(&self, command: &'static str) -> Result<(), Trouble> {
+        if self.forgets() {
+            return Err(Trouble::NoCatalog { command });
+        }
+        Ok(())
+    }
+
+    /// Opens the catalog; without one, a memory that ends with this process.
     pub async fn catalog(&self) -> Result<Catalog, Trouble> {
-        Catalog::open(self.catalog_path())
-            .await
-            .map_err(|wrong| Trouble::CatalogOpen {
-                hint: Some(wrong.hint().to_owned()),
-                source: Box::new(wrong),
-            })
+        let opened = match &self.config.catalog {
+            CatalogPlace::File(path) => Catalog::open(path).await,
+            CatalogPlace::None => Catalog::in_memory().await,
+        };
+        opened.map_err(|wrong| Trouble::CatalogOpen {
+            hint: Some(wrong.hint().to_owned()),
+            source: Box::new(wrong),
+        })
     }
 
     /// Prepares clients for these platforms; certificates are read here, nothing is sent.
-    pub fn hands(&self, platforms: &BTreeSet<&PlatformName>) -> Result<Hands, Trouble> {
+    /// `source` says how objects of Kubernetes are read, where a platform needs them.
+    pub fn hands(
+        &self,
+        platforms: &BTreeSet<&PlatformName>,
+        source: Source,
+    ) -> Result<Hands, Trouble> {
         let settings: BTreeMap<PlatformName, PlatformSettings> = self
             .config
             .platforms
             .iter()
             .filter(|(name, _)| platforms.contains(name))
-            .map(|(name, platform)| (name.clone(), platform.clone()))
+            .map(|(name, platform)| (name.clone(), platform.clone().reading(source)))
             .collect();
         Hands::new(settings).map_err(|wrong| Trouble::Platform {
             platform: wrong.platform,
@@ -117,10 +132,9 @@ impl Setup {
 
     /// Opens the catalog if there is one: who only reads makes none.
     pub async fn catalog_if_there(&self) -> Result<Option<Catalog>, Trouble> {
-        if self.catalog_path().exists() {
-            self.catalog().await.map(Some)
-        } else {
-            Ok(None)
+        match &self.config.catalog {
+            CatalogPlace::File(path) if path.exists() => self.catalog().await.map(Some),
+            CatalogPlace::File(_) | CatalogPlace::None => Ok(None),
         }
     }
 

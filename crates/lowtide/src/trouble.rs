@@ -53,6 +53,33 @@ pub enum Trouble {
         /// How far ahead.
         away: SignedDuration,
     },
+    /// A command that reads or needs a memory, where the configuration says that there is none.
+    #[error("there is no catalog, and `{command}` needs one")]
+    NoCatalog {
+        /// Which command.
+        command: &'static str,
+    },
+    /// `take --target` on a platform that chooses directories itself.
+    #[error("the platform of `{application}` chooses the directory of savepoints itself")]
+    NoTarget {
+        /// Which.
+        application: AppKey,
+    },
+    /// `run --slot-from-job` where nothing says which Job that is.
+    #[error("the environment variable {variable} does not name a Job")]
+    NoJobName {
+        /// Which variable.
+        variable: &'static str,
+    },
+    /// `run --slot-from-job`, and Kubernetes did not tell.
+    #[error("cannot find out which slot the Job `{job}` is for")]
+    NoSlot {
+        /// Which Job.
+        job: String,
+        /// Why.
+        #[source]
+        source: Fault,
+    },
     /// `latest` of an application without a verified savepoint.
     #[error("`{application}` has no verified savepoint")]
     NoneVerified {
@@ -177,10 +204,14 @@ impl Trouble {
             | Self::AmbiguousName { .. }
             | Self::AmbiguousRun { .. }
             | Self::SlotAhead { .. }
+            | Self::NoCatalog { .. }
+            | Self::NoTarget { .. }
+            | Self::NoJobName { .. }
             | Self::CatalogOpen { .. }
             | Self::Platform { .. } => Exit::Usage,
             Self::Unreadable { .. } => Exit::Unverified,
-            Self::NoneVerified { .. }
+            Self::NoSlot { .. }
+            | Self::NoneVerified { .. }
             | Self::TooOld { .. }
             | Self::NothingKnown { .. }
             | Self::NoRuns { .. }
@@ -209,6 +240,23 @@ impl Trouble {
                 "leave `--slot` out to take one now, or let `lowtide serve` wait for its slots"
                     .to_owned(),
             ],
+            Self::NoCatalog { command: "serve" } => vec![
+                "write `catalog: { sqlite: PATH }` with a place that outlives the process, or have a CronJob call `lowtide run --slot TIME`"
+                    .to_owned(),
+            ],
+            Self::NoCatalog { .. } => vec![
+                "the configuration says `catalog: none`, so nothing is remembered; `catalog: { sqlite: PATH }` remembers"
+                    .to_owned(),
+            ],
+            Self::NoTarget { .. } => vec![
+                "leave `--target` out; the deployment's `state.savepoints.dir`, or the platform's Universal Blob Storage, decides"
+                    .to_owned(),
+            ],
+            Self::NoJobName { variable } => vec![
+                format!("in the pod template: `- name: {variable}`, `valueFrom: {{ fieldRef: {{ fieldPath: \"metadata.labels['batch.kubernetes.io/job-name']\" }} }}`"),
+                "outside of Kubernetes, name the slot: `--slot TIME`".to_owned(),
+            ],
+            Self::NoSlot { source, .. } => source.hint.clone().into_iter().collect(),
             Self::NoneVerified { application } => vec![
                 format!("take one: lowtide take {application}"),
                 format!("what became of the last try: lowtide show {application}"),
@@ -349,6 +397,18 @@ mod tests {
             Trouble::SlotAhead {
                 slot: at("2026-11-23T01:00:00Z"),
                 away: SignedDuration::from_mins(754),
+            },
+            Trouble::NoCatalog { command: "serve" },
+            Trouble::NoCatalog { command: "list" },
+            Trouble::NoTarget {
+                application: orders(),
+            },
+            Trouble::NoJobName {
+                variable: "LOWTIDE_JOB_NAME",
+            },
+            Trouble::NoSlot {
+                job: "lowtide-29300100".into(),
+                source: Fault::permanent("the API server says no").hint("the Role lacks a verb"),
             },
             Trouble::NoneVerified {
                 application: orders(),

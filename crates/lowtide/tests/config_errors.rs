@@ -48,6 +48,14 @@ fn platform(text: &str) -> String {
     )
 }
 
+/// A file with these settings of its Ververica Platform, and this application.
+fn ververica(text: &str, application: &str) -> String {
+    format!(
+        "platforms:\n  vvp:\n    ververica:\n      {}\napplications:\n  - {application}\n",
+        text.replace('\n', "\n      ")
+    )
+}
+
 macro_rules! refused {
     ($($name:ident: $text:expr;)*) => {$(
         #[test]
@@ -80,8 +88,6 @@ refused! {
     key_of_a_later_release_keep: application("orders") + "defaults:\n  keep: { last: 3 }\n";
     key_of_a_later_release_promise: application("{ name: orders, promise: { max_age: 26h } }");
     key_of_a_later_release_postgres: application("orders") + "catalog: { postgres: \"host=a\" }\n";
-    platform_kind_of_a_later_release: "platforms:\n  vvp:\n    ververica: { url: \"http://vvp:8080\", namespace: default, token: \"${env:VVP_TOKEN}\" }\napplications: [orders]\n".to_owned();
-    platform_kind_kubernetes: "platforms: { fleet: { kubernetes: { namespace: flink } } }\napplications: [orders]\n".to_owned();
     platform_kind_operator: "platforms: { fleet: { operator: { namespace: flink } } }\napplications: [orders]\n".to_owned();
     platform_kind_unknown: "platforms: { fleet: { yarn: { url: a } } }\napplications: [orders]\n".to_owned();
     platform_without_kind: "platforms: { fleet: {} }\napplications: [orders]\n".to_owned();
@@ -173,6 +179,26 @@ refused! {
     paths_relative: platform("url: http://jobmanager:8081\npaths: { opt/flink: /mnt, \"file:/a\": mnt }");
     paths_twice: platform("url: http://jobmanager:8081\npaths: { /opt/a: /mnt, \"file:///opt/a/\": /mnt }");
     paths_too_many: platform(&format!("url: http://jobmanager:8081\npaths: {{ {} }}", (0..65).map(|n| format!("/f{n}: /t")).collect::<Vec<_>>().join(", ")));
+}
+
+// Ververica Platform and Kubernetes.
+refused! {
+    vvp_without_url: ververica("namespace: default", "orders");
+    vvp_url_without_scheme: ververica("url: vvp-gateway", "orders");
+    vvp_url_with_credentials: ververica("url: http://admin:hunter2@vvp:8080", "orders");
+    vvp_token_literal: ververica("url: http://vvp:8080\ntoken: hunter2", "orders");
+    vvp_token_with_blanks: ververica("url: http://vvp:8080\ntoken: \"${env:BLANKS}\"", "orders");
+    vvp_namespace_empty: ververica("url: http://vvp:8080\nnamespace: \"\"", "orders");
+    vvp_resolve_unknown: ververica("url: http://vvp:8080\nresolve: pod", "orders");
+    vvp_kubernetes_of_no_use: ververica("url: http://vvp:8080\nkubernetes: { namespace: flink }", "orders");
+    vvp_native_field_wrong: ververica("url: http://vvp:8080\nnative_field: spec.=x", "orders");
+    vvp_native_without_field: ververica("url: http://vvp:8080", "{ name: orders, format: native }");
+    vvp_target: ververica("url: http://vvp:8080", "{ name: orders, target: /mnt/a }");
+    vvp_ca_without_https: ververica("url: http://vvp:8080\nca: /etc/ca.pem", "orders");
+    kubernetes_reach_unknown: "platforms: { fleet: { kubernetes: { reach: ingress } } }\napplications: [orders]\n".to_owned();
+    platform_of_two_kinds: "platforms: { fleet: { kubernetes: {}, flink: { url: \"http://a\" } } }\napplications: [orders]\n".to_owned();
+    token_of_flink: platform("url: http://jm:8081\ntoken: hunter2");
+    catalog_unknown_word: application("orders") + "catalog: memory\n";
 }
 
 // Secrets.

@@ -51,6 +51,17 @@ fn full() -> Value {
                 "paths": { "file:/opt/flink/state": "/mnt/state" },
             } },
             "other": { "flink": { "url": "http://other:8081", "auth": { "bearer": "${file:/t}" } } },
+            "vvp": { "ververica": {
+                "url": "https://vvp", "namespace": "team", "token": "${env:A}", "resolve": "pods",
+                "kubernetes": { "namespace": "flink", "context": "prod", "kubeconfig": "/k" },
+                "native_field": "spec.formatType", "ca": "ca.pem", "timeout": "5s",
+                "client_cert": { "cert": "a.pem", "key": "a.key" }, "concurrency": 4,
+                "paths": { "file:/opt/flink/state": "/mnt/state" },
+            } },
+            "fleet": { "kubernetes": {
+                "namespace": "flink", "context": "prod", "kubeconfig": "/k", "reach": "proxy",
+                "timeout": "5s", "concurrency": 4, "paths": { "file:/opt": "/mnt" },
+            } },
         },
         "defaults": rules,
         "applications": ["orders", application],
@@ -130,12 +141,13 @@ fn references_are_refused_in_every_text_but_secrets() {
     for pointer in pointers {
         let mut file = full.clone();
         let value = file.pointer_mut(&pointer).unwrap();
-        let secret = pointer.ends_with("password") || pointer.ends_with("bearer");
+        let is = |key: &&str| pointer.ends_with(key);
+        let secret = ["/password", "/bearer", "/token"].iter().any(|key| is(key));
         *value = json!("${env:A}");
         let shown = accepted(&file);
         if secret {
             shown.unwrap();
-        } else if pointer.ends_with("format") {
+        } else if ["/format", "/resolve", "/reach"].iter().any(|key| is(key)) {
             shown.expect_err("a closed set of words");
         } else if pointer.starts_with("/applications/0") {
             assert!(shown.unwrap_err().contains("cannot stand in a name"));

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use lowtide::config::{self, Config, ConfigError, SecretError, SecretSource};
+use lowtide::config::{self, CatalogPlace, Config, ConfigError, SecretError, SecretSource};
 use lowtide_core::engine::Application;
 use lowtide_core::name::PlatformName;
 use lowtide_core::savepoint::Format;
 use lowtide_world::flink::Auth;
+use lowtide_world::kubernetes::{Access, Source};
 use lowtide_world::platform::PlatformSettings;
+use lowtide_world::ververica::Resolve;
 use secrecy::{ExposeSecret, SecretString};
 
 fn secrets(source: &SecretSource) -> Result<SecretString, SecretError> {
@@ -74,7 +76,9 @@ fn the_smallest_file_is_all_defaults() {
     assert_eq!(policy.absent_for, SignedDuration::from_mins(10));
     assert_eq!(policy.catch_up, SignedDuration::from_hours(6));
     assert_eq!(policy.concurrency, 16);
-    assert!(config.catalog.ends_with("lowtide/catalog.db"));
+    assert!(
+        matches!(&config.catalog, CatalogPlace::File(path) if path.ends_with("lowtide/catalog.db"))
+    );
 }
 
 #[test]
@@ -105,15 +109,16 @@ fn an_application_hides_the_defaults() {
     let monday_noon = "2026-11-23T12:00:00Z".parse().unwrap();
     assert!(payments.never.held_until(monday_noon).is_some());
     assert!(orders.never.held_until(monday_noon).is_none());
-    assert_eq!(config.catalog, Path::new("/etc/lowtide/state/catalog.db"));
+    let catalog = PathBuf::from("/etc/lowtide/state/catalog.db");
+    assert_eq!(config.catalog, CatalogPlace::File(catalog));
 }
 
 #[test]
 fn platforms_are_read_with_their_secrets() {
     let config = read(FULL);
-    let platform = |name: &str| {
-        let PlatformSettings::Flink(flink) = &config.platforms[&PlatformName::new(name).unwrap()];
-        flink
+    let platform = |name: &str| match &config.platforms[&PlatformName::new(name).unwrap()] {
+        PlatformSettings::Flink(flink) => flink,
+        other => panic!("{other:?}"),
     };
     let session = platform("session");
     assert_eq!(session.url.as_str(), "https://proxy/flink");
@@ -148,6 +153,69 @@ fn platforms_are_read_with_their_secrets() {
     assert_eq!(token.expose_secret(), "from-/etc/lowtide/token");
     assert!(!format!("{config:?}").contains("from FLINK_PASSWORD"));
     assert!(!format!("{config:?}").contains("from-/etc"));
+}
+
+#[test]
+fn the_other_kinds_of_platform_are_read() {
+    let config = read(
+        r#"
+platforms:
+  small: { ververica: { url: "http://vvp:8080" } }
+  vvp:
+    ververica:
+      url: "https://vvp/sub"
+      namespace: Team A
+      token: "${file:token}"
+      resolve: pods
+      kubernetes: { namespace: flink, context: prod, kubeconfig: kube/config }
+      native_field: spec.formatType
+      timeout: 5s
+      paths: { "file:/opt": /mnt/a }
+  fleet: { kubernetes: { namespace: flink, reach: proxy, concurrency: 3 } }
+defaults: { platform: vvp, target: /nobody/asks }
+catalog: none
+applications:
+  - { name: orders, format: native }
+  - { name: fraud, platform: fleet }
+"#,
+    );
+    assert_eq!(config.catalog, CatalogPlace::None);
+    let platform = |name: &str| &config.platforms[&PlatformName::new(name).unwrap()];
+    let PlatformSettings::Ververica(small) = platform("small") else {
+        panic!("another kind")
+    };
+    assert_eq!(
+        (small.namespace.as_str(), &small.resolve),
+        ("default", &Resolve::Api)
+    );
+    assert!(small.connection.auth.is_none() && small.native.is_none());
+    let PlatformSettings::Ververica(vvp) = platform("vvp") else {
+        panic!("another kind")
+    };
+    assert_eq!(vvp.namespace, "Team A");
+    let access = Access {
+        kubeconfig: Some("/etc/lowtide/kube/config".into()),
+        context: Some("prod".into()),
+        namespace: Some("flink".into()),
+    };
+    let source = Source::List;
+    assert_eq!(vvp.resolve, Resolve::Pods { access, source });
+    assert!(
+        matches!(&vvp.connection.auth, Some(Auth::Bearer(token)) if token.expose_secret() == "from-/etc/lowtide/token")
+    );
+    assert!(vvp.native.is_some());
+    assert!(!format!("{vvp:?}").contains("from-/etc"));
+    let PlatformSettings::Kubernetes(fleet) = platform("fleet") else {
+        panic!("another kind")
+    };
+    assert_eq!(fleet.access.namespace.as_deref(), Some("flink"));
+    // The platform chooses the directory, whatever all others have.
+    assert_eq!(named(&config, "vvp/orders").policy.target, None);
+    let fraud = &named(&config, "fleet/fraud").policy;
+    assert_eq!(
+        (fraud.target.as_deref(), fraud.concurrency),
+        (Some("/nobody/asks"), 3)
+    );
 }
 
 #[test]

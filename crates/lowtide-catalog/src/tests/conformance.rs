@@ -34,6 +34,11 @@ async fn sqlite_keeps_every_promise_of_the_port() {
 }
 
 #[tokio::test]
+async fn a_catalog_in_memory_keeps_every_promise_while_it_lasts() {
+    conformance::all(|| async { Catalog::in_memory().await.unwrap() }).await;
+}
+
+#[tokio::test]
 async fn sqlite_remembers_pauses() {
     let directory = tempfile::tempdir().unwrap();
     conformance::pauses(&open_in(directory.path()).await).await;

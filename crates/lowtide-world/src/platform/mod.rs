@@ -6,6 +6,7 @@ mod http;
 pub mod kubernetes;
 pub mod ververica;
 
+use crate::kubernetes::Source;
 use crate::store::Paths;
 
 /// What a configuration says of one platform.
@@ -17,6 +18,31 @@ pub enum PlatformSettings {
     Kubernetes(kubernetes::Settings),
     /// A namespace of Ververica Platform.
     Ververica(ververica::Settings),
+}
+
+impl PlatformSettings {
+    /// The same, with objects of Kubernetes read in this way, where it needs any.
+    #[must_use]
+    pub fn reading(mut self, how: Source) -> Self {
+        match &mut self {
+            Self::Kubernetes(settings) => settings.source = how,
+            Self::Ververica(settings) => {
+                if let ververica::Resolve::Pods { source, .. } = &mut settings.resolve {
+                    *source = how;
+                }
+            }
+            Self::Flink(_) => {}
+        }
+        self
+    }
+
+    /// Whether the platform itself chooses the directories of savepoints.
+    pub fn chooses_directory(&self) -> bool {
+        match self {
+            Self::Flink(_) | Self::Kubernetes(_) => false,
+            Self::Ververica(_) => true,
+        }
+    }
 }
 
 /// One platform: how to ask it, and where to find what it writes.

@@ -96,6 +96,15 @@ With --slot the command may be repeated: a slot is filled once. If it is filled 
 came of it is printed; if another process is at it, this one waits for its end; if that process \
 died, this one goes on from where it stopped. Without --slot each call is a request of its own.
 
+With --slot-from-job the slot is the time that Kubernetes scheduled the pod's own Job for (1.28 \
+and later). LOWTIDE_JOB_NAME and LOWTIDE_JOB_NAMESPACE say which Job: its label \
+`batch.kubernetes.io/job-name` and its namespace, by the downward API. A Job that somebody made by \
+hand was scheduled for no time, and is a request of its own.
+
+Where the configuration says `catalog: none`, the platform is the memory: the first half minute \
+is waited for what an earlier pod may have asked for, then the platform is asked what the slot \
+already has.
+
 First takes over runs of this configuration that another process left behind, and walks them to \
 their end.
 
@@ -106,7 +115,9 @@ Examples:
   lowtide run --slot 2026-11-22T01:00:00Z
       The slot of one o'clock, of every application; safe to repeat.
   lowtide run orders
-      A savepoint of one, at a time when its never-windows allow it.";
+      A savepoint of one, at a time when its never-windows allow it.
+  lowtide run --slot-from-job
+      In a CronJob: a pod that is retried fills the same slot.";
 
 pub(super) const SERVE: &str = "\
 Takes savepoints on schedule until it is stopped. Each slot is a row in the catalog: it is filled \

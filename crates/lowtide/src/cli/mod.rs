@@ -221,6 +221,9 @@ pub struct RunSlot {
     /// The slot to fill, as its nominal time in RFC 3339: then the command may be repeated
     #[arg(long, value_name = "TIME", value_parser = values::slot)]
     pub slot: Option<Timestamp>,
+    /// In a pod of a Kubernetes CronJob: fill the slot that its Job was scheduled for
+    #[arg(long, conflicts_with = "slot")]
+    pub slot_from_job: bool,
     /// Give up waiting after this long (exit 3); the savepoints themselves go on
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub wait: Option<SignedDuration>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lowtide_core::engine::Application;
 use lowtide_core::ports::Clock;
 use lowtide_core::schedule::Schedule;
+use lowtide_world::kubernetes::Source;
 
 use crate::asking::{self, Rehearsed};
 use crate::cli::{Check, Common};
@@ -30,7 +31,7 @@ pub async fn check(common: &Common, args: &Check, printer: Printer) -> Result<Ex
     let config = setup.config.path.display().to_string();
     let checked = shape::Checked {
         config: config.clone(),
-        catalog: setup.catalog_path().display().to_string(),
+        catalog: setup.config.catalog.to_string(),
         applications: setup.config.applications.iter().map(understood).collect(),
         online,
     };
@@ -98,7 +99,7 @@ async fn ask(setup: &Setup) -> Result<(Vec<shape::Online>, Exit), Trouble> {
         .iter()
         .map(|application| &application.key.platform)
         .collect();
-    let hands = Arc::new(setup.hands(&platforms)?);
+    let hands = Arc::new(setup.hands(&platforms, Source::List)?);
     let all: Vec<_> = applications.iter().collect();
     let jobs = asking::jobs(&hands, &all).await;
     let mut exit = Exit::Fine;

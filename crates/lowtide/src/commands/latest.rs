@@ -15,6 +15,7 @@ use crate::wall_clock::WallClock;
 /// `lowtide latest`
 pub async fn latest(common: &Common, args: &Latest, printer: Printer) -> Result<Exit, Trouble> {
     let setup = Setup::read(common)?;
+    setup.must_remember("latest")?;
     let catalog = setup.catalog_if_there().await?;
     let key = setup.known(&args.name, catalog.as_ref()).await?;
     let savepoint = match &catalog {

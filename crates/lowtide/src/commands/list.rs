@@ -22,6 +22,7 @@ use crate::trouble::Trouble;
 /// `lowtide list`
 pub async fn list(common: &Common, args: &List, printer: Printer) -> Result<Exit, Trouble> {
     let setup = Setup::read(common)?;
+    setup.must_remember("list")?;
     let catalog = setup.catalog_if_there().await?;
     let wanted = wanted(&setup, catalog.as_ref(), args).await?;
     let (running, savepoints) = match &catalog {

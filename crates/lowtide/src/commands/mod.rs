@@ -13,3 +13,4 @@ pub mod show;
 pub mod take;
 
 mod results;
+mod slot_from_job;

@@ -19,6 +19,7 @@ pub async fn set(
     printer: Printer,
 ) -> Result<Exit, Trouble> {
     let setup = Setup::read(common)?;
+    setup.must_remember(if paused { "pause" } else { "unpause" })?;
     let chosen = setup.chosen(&args.names)?;
     let catalog = setup.catalog().await?;
     let mut applications = Vec::with_capacity(chosen.len());

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lowtide_core::engine::Application;
-use lowtide_core::fault::Fault;
-use lowtide_core::resolve::{self, JobSeen, Resolution};
+use lowtide_core::fault::{Fault, FaultKind};
+use lowtide_core::resolve::{self, JobSeen, JobState, Resolution};
+use lowtide_world::kubernetes::Source;
 
 use crate::asking;
 use crate::cli::{Common, Names};
@@ -26,7 +27,7 @@ pub async fn resolve(common: &Common, args: &Names, printer: Printer) -> Result<
         .iter()
         .map(|application| &application.key.platform)
         .collect();
-    let hands = Arc::new(setup.hands(&platforms)?);
+    let hands = Arc::new(setup.hands(&platforms, Source::List)?);
     let jobs = asking::jobs(&hands, &chosen).await;
     let applications: Vec<shape::Resolution> = chosen
         .into_iter()
@@ -66,6 +67,9 @@ fn resolution(application: &Application, jobs: &Result<Vec<JobSeen>, Fault>) -> 
     let wanted = &application.policy.job;
     match jobs {
         Err(fault) => {
+            if fault.kind == FaultKind::Gone {
+                shape.means = "none";
+            }
             shape.reason = Some(fault.text.clone());
             shape.hint.clone_from(&fault.hint);
         }
@@ -88,7 +92,16 @@ fn resolution(application: &Application, jobs: &Result<Vec<JobSeen>, Fault>) -> 
             Resolution::None { ended, suggestions } => {
                 shape.means = "none";
                 shape.reason = Some(format!("no running job is named `{wanted}`"));
-                shape.hint = did_you_mean(wanted, &suggestions);
+                let suspended = ended
+                    .as_ref()
+                    .is_some_and(|job| job.state == JobState::Suspended);
+                shape.hint = if suspended {
+                    Some(format!(
+                        "`{wanted}` is suspended, with its state saved; resume it, or take it off the list until then"
+                    ))
+                } else {
+                    did_you_mean(wanted, &suggestions)
+                };
                 shape.jobs.extend(ended.map(job_shape));
                 shape.suggestions = suggestions;
             }

@@ -13,6 +13,7 @@ use lowtide_core::name::PlatformName;
 use lowtide_core::policy::Policy;
 use lowtide_core::ports::{Catalog, CatalogError, Clock, World};
 use lowtide_core::run::Run;
+use lowtide_world::kubernetes::Source;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use crate::cli::Common;
@@ -31,18 +32,19 @@ const AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(5);
 /// `lowtide serve`
 pub async fn serve(common: &Common) -> Result<Exit, Trouble> {
     let setup = Setup::read(common)?;
+    setup.must_remember("serve")?;
     let signals = Signals::listen().map_err(|source| Trouble::Start {
         doing: "listen for signals",
         source,
     })?;
     let catalog = setup.catalog().await?;
     let platforms: BTreeSet<&PlatformName> = setup.config.platforms.keys().collect();
-    let hands = setup.hands(&platforms)?;
+    let hands = setup.hands(&platforms, Source::Watch)?;
     let progress = Progress::to_log();
     let engine = Arc::new(setup::engine(catalog, hands, move |run| progress.saw(run))?);
     tracing::info!(
         config = %setup.config.path.display(),
-        catalog = %setup.catalog_path().display(),
+        catalog = %setup.config.catalog,
         applications = setup.config.applications.len(),
         owner = %engine.me,
         "serving"

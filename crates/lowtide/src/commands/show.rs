@@ -26,6 +26,7 @@ const DIGITS_MIN: usize = 4;
 /// `lowtide show`
 pub async fn show(common: &Common, args: &Show, printer: Printer) -> Result<Exit, Trouble> {
     let setup = Setup::read(common)?;
+    setup.must_remember("show")?;
     let catalog = setup.catalog_if_there().await?;
     let run = find(&setup, catalog.as_ref(), &args.what).await?;
     let savepoints = match &catalog {

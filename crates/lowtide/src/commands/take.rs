@@ -10,8 +10,10 @@ use lowtide_core::name::{AppKey, PlatformName, RunId};
 use lowtide_core::policy::Policy;
 use lowtide_core::ports::{Catalog as _, Claim, Clock};
 use lowtide_core::run::{Asked, Origin, Run};
+use lowtide_world::kubernetes::Source;
+use lowtide_world::platform::PlatformSettings;
 
-use super::results;
+use super::{results, slot_from_job};
 use crate::cli::{Common, RunSlot, Take};
 use crate::exit::Exit;
 use crate::identity;
@@ -26,6 +28,11 @@ use crate::wall_clock::WallClock;
 /// How far ahead a slot may lie: the clocks of a `CronJob`'s controller and of its pod differ.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(1);
 
+/// How long a run of a slot waits, where nothing is remembered of an earlier process, before it
+/// looks for what that one may have asked for: as long as a request may take to arrive and to be
+/// listed.
+const LOOK_FIRST_AFTER: SignedDuration = SignedDuration::from_secs(30);
+
 /// `lowtide take`
 pub async fn take(common: &Common, args: &Take, printer: Printer) -> Result<Exit, Trouble> {
     let setup = Setup::read(common)?;
@@ -39,6 +46,7 @@ pub async fn take(common: &Common, args: &Take, printer: Printer) -> Result<Exit
             application
         })
         .collect();
+    refuse_target(&setup, args, &wanted)?;
     let request = |application: &Application| {
         let mut run = Run::of_request(
             application.key.clone(),
@@ -60,24 +68,48 @@ pub async fn take(common: &Common, args: &Take, printer: Printer) -> Result<Exit
 pub async fn run(common: &Common, args: &RunSlot, printer: Printer) -> Result<Exit, Trouble> {
     let setup = Setup::read(common)?;
     let wanted: Vec<Application> = setup.chosen(&args.names)?.into_iter().cloned().collect();
-    if let Some(slot) = args.slot {
+    let look_first_from = WallClock.now() + LOOK_FIRST_AFTER;
+    let slot = if args.slot_from_job {
+        slot_from_job::slot(printer).await?
+    } else {
+        args.slot
+    };
+    if let Some(slot) = slot {
         refuse_far_ahead(slot, WallClock.now())?;
     }
     let row = |application: &Application| {
         let now = WallClock.now();
         let (key, policy) = (application.key.clone(), &application.policy);
-        Ok(match args.slot {
+        Ok(match slot {
             Some(nominal) => {
                 let next = policy
                     .schedule
                     .as_ref()
                     .and_then(|schedule| schedule.next_after(nominal.max(now)));
-                Run::of_slot(key, nominal, next, now, policy)
+                let mut run = Run::of_slot(key, nominal, next, now, policy);
+                run.look_first_from = setup.forgets().then_some(look_first_from);
+                run
             }
             None => Run::of_request(key, identity::fresh_run_id()?, Origin::Run, now, policy),
         })
     };
     fill(&setup, wanted, row, args.wait, printer).await
+}
+
+fn refuse_target(setup: &Setup, args: &Take, wanted: &[Application]) -> Result<(), Trouble> {
+    if args.target.is_none() {
+        return Ok(());
+    }
+    let chooses = |application: &&Application| {
+        let platform = setup.config.platforms.get(&application.key.platform);
+        platform.is_some_and(PlatformSettings::chooses_directory)
+    };
+    match wanted.iter().find(chooses) {
+        Some(application) => Err(Trouble::NoTarget {
+            application: application.key.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn refuse_far_ahead(slot: Timestamp, now: Timestamp) -> Result<(), Trouble> {
@@ -142,7 +174,9 @@ async fn fill(
     )
     .await?;
     match waited.stopped {
-        Some(stopped) => exit = exit.worse(say_how_to_resume(stopped, &asked, &waited, printer)),
+        Some(stopped) => {
+            exit = exit.worse(say_how_to_resume(setup, stopped, &asked, &waited, printer))
+        }
         // Where there is no `serve`, nobody else finds a savepoint that came late to an earlier run.
         // Last, because a store that hangs must not hold a savepoint up.
         None => engine
@@ -170,7 +204,7 @@ async fn open(
         .map(|application| &application.key.platform)
         .chain(open.iter().map(|run| &run.application.platform))
         .collect();
-    let hands = setup.hands(&platforms)?;
+    let hands = setup.hands(&platforms, Source::List)?;
     let engine = setup::engine(catalog, hands, move |run| progress.saw(run))?;
     Ok((engine, platforms.into_iter().cloned().collect()))
 }
@@ -195,6 +229,7 @@ async fn claim(engine: &RealEngine, run: Run, policy: Policy) -> Result<Job, Tro
 }
 
 fn say_how_to_resume(
+    setup: &Setup,
     stopped: Stopped,
     asked: &[RunId],
     waited: &walking::Waited,
@@ -210,6 +245,13 @@ fn say_how_to_resume(
     };
     let mut text =
         format!("{what}: only the waiting has ended, what was asked of the platform goes on\n");
+    if setup.forgets() {
+        text.push_str(&crate::style::hint(
+            "there is no catalog: `lowtide run` with the same `--slot` looks on the platform for what came of it",
+        ));
+        printer.say(&text);
+        return exit;
+    }
     for id in open {
         text.push_str(&crate::style::hint(&format!(
             "how it stands: lowtide show {}",

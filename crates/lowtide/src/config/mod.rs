@@ -59,8 +59,26 @@ pub struct Config {
     pub platforms: BTreeMap<PlatformName, PlatformSettings>,
     /// What gets savepoints, in the order of the file.
     pub applications: Vec<Application>,
-    /// The file of the catalog.
-    pub catalog: PathBuf,
+    /// Where the catalog is.
+    pub catalog: CatalogPlace,
+}
+
+/// Where runs and savepoints are remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatalogPlace {
+    /// In a file.
+    File(PathBuf),
+    /// Nowhere beyond the process: then the platform is asked what a slot already has.
+    None,
+}
+
+impl std::fmt::Display for CatalogPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::None => f.write_str("none"),
+        }
+    }
 }
 
 /// Decides which file to read: `--config`, then `LOWTIDE_CONFIG`, then `./lowtide.yaml`.

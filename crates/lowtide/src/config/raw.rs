@@ -72,10 +72,72 @@ pub(super) struct File {
     pub catalog: Option<Catalog>,
 }
 
-/// The memory of Lowtide.
+/// The memory of Lowtide: none, or a file.
+#[derive(Debug)]
+pub(super) enum Catalog {
+    /// Nothing outlives the process.
+    None,
+    /// In a file.
+    Kept(Kept),
+}
+
+/// What the memory of Lowtide is, for errors.
+const CATALOG_EXPECTED: &str = "`none`, or a map with `sqlite`";
+
+struct CatalogVisitor;
+
+impl<'de> Visitor<'de> for CatalogVisitor {
+    type Value = Catalog;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(CATALOG_EXPECTED)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Catalog, E> {
+        match word {
+            "none" => Ok(Catalog::None),
+            other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Catalog, A::Error> {
+        Kept::deserialize(MapAccessDeserializer::new(map)).map(Catalog::Kept)
+    }
+}
+
+impl<'de> Deserialize<'de> for Catalog {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CatalogVisitor)
+    }
+}
+
+impl JsonSchema for Catalog {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Catalog".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let kept = generator.subschema_for::<Kept>();
+        schemars::json_schema!({
+            "oneOf": [
+                {
+                    "const": "none",
+                    "description": "Nothing outlives the process: `lowtide run --slot` asks the platform itself what a slot already has. For pods without a volume; not for `lowtide serve`.",
+                },
+                kept,
+            ]
+        })
+    }
+}
+
+/// A catalog in a file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Catalog {
+pub(super) struct Kept {
     /// The file of an `SQLite` database, created where it is absent; on a local disk, not on a
     /// network file system. A relative path is taken from the directory of this configuration
     /// file. Default: `$XDG_STATE_HOME/lowtide/catalog.db`, or
@@ -84,12 +146,174 @@ pub(super) struct Catalog {
     pub sqlite: Text,
 }
 
-/// One place where applications run, by its kind.
+/// One place where applications run, by its kind: one of `flink`, `ververica` and `kubernetes`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
 pub(super) struct Platform {
     /// A Flink cluster, Flink 1.15 to 2.3, reached by the REST endpoint of its `JobManager`.
-    pub flink: Flink,
+    #[serde(default, deserialize_with = "present")]
+    pub flink: Option<Flink>,
+
+    /// A namespace of Ververica Platform 2.1 to 2.15; its applications are deployments.
+    #[serde(default, deserialize_with = "present")]
+    pub ververica: Option<Ververica>,
+
+    /// A Kubernetes namespace with Flink clusters, native or standalone, found by their labels. Its
+    /// applications are clusters by their id, or jobs by their name.
+    #[serde(default, deserialize_with = "present")]
+    pub kubernetes: Option<Kubernetes>,
+}
+
+/// How to reach a namespace of Ververica Platform.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ververica {
+    /// The address of the platform's gateway, `http` or `https`, without `/api`.
+    #[schemars(extend("format" = "uri", "examples" = ["http://vvp-gateway:8080"]))]
+    pub url: Text,
+
+    /// The namespace of the platform; it has nothing to do with those of Kubernetes. Default:
+    /// `default`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(length(min = 1), extend("default" = "default"))]
+    pub namespace: Option<Text>,
+
+    /// An API token of that namespace with the role `editor`, sent as `Authorization: Bearer …`.
+    /// Only as `${env:NAME}` or `${file:/path}`: a secret does not belong in this file. The
+    /// community edition needs none.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = ["${env:VVP_TOKEN}"]))]
+    pub token: Option<SecretText>,
+
+    /// How names become ids: by the platform's own API, or by the labels of pods, which shows only
+    /// deployments that have pods of their own. Default: `api`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("default" = "api"))]
+    pub resolve: Option<At<Resolve>>,
+
+    /// Where the pods are, with `resolve: pods`. Default: the namespace of the pod that Lowtide
+    /// runs in, or what `kubectl` would use.
+    #[serde(default, deserialize_with = "present")]
+    pub kubernetes: Option<At<Access>>,
+
+    /// The field of a request that asks for the native format, from 2.15.8 on: a path such as
+    /// `spec.formatType`, which becomes `NATIVE`, or with a value in JSON (`spec.native=true`). Its
+    /// name is in the description that your platform serves at `/api/swagger.json`. Without it
+    /// savepoints are canonical.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(length(min = 1), extend("examples" = ["spec.formatType"]))]
+    pub native_field: Option<Text>,
+
+    /// A file of PEM certificates to trust besides the system's. A relative path is taken from the
+    /// directory of this configuration file.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = ["/etc/lowtide/ca.pem"]))]
+    pub ca: Option<Text>,
+
+    /// The certificate that Lowtide shows to the platform or to the proxy in front of it.
+    #[serde(default, deserialize_with = "present")]
+    pub client_cert: Option<ClientCert>,
+
+    /// How long one request may take, from `1s` to `30s`. Default: `30s`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("default" = "30s"))]
+    pub timeout: Option<Text>,
+
+    /// How many savepoints may be under way at once on this platform, from 1 to 1000; due slots
+    /// beyond that wait. Default: 16.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(range(min = 1, max = 1000), extend("default" = 16))]
+    pub concurrency: Option<At<u32>>,
+
+    /// Where Lowtide reaches what the platform calls a location: for each prefix of its locations
+    /// the directory where Lowtide has it mounted. The longest prefix that fits is used.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = [{ "file:/opt/flink/state": "/mnt/state" }]))]
+    pub paths: Option<Entries<Text>>,
+}
+
+/// How names become ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Resolve {
+    /// By the platform's own API.
+    Api,
+    /// By the labels of pods in Kubernetes.
+    Pods,
+}
+
+/// Which Kubernetes, and which namespace of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Access {
+    /// The namespace. Default: that of the pod that Lowtide runs in, or of the context.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(length(min = 1))]
+    pub namespace: Option<Text>,
+
+    /// A context of the kubeconfig, instead of its current one.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(length(min = 1))]
+    pub context: Option<Text>,
+
+    /// A kubeconfig file, instead of what `kubectl` would use; in a pod, the pod's own account is
+    /// used without one. A relative path is taken from the directory of this configuration file.
+    #[serde(default, deserialize_with = "present")]
+    pub kubeconfig: Option<Text>,
+}
+
+/// How to reach the Flink clusters of a Kubernetes namespace.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kubernetes {
+    /// The namespace. Default: that of the pod that Lowtide runs in, or of the context.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(length(min = 1), extend("examples" = ["flink"]))]
+    pub namespace: Option<Text>,
+
+    /// A context of the kubeconfig, instead of its current one.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(length(min = 1))]
+    pub context: Option<Text>,
+
+    /// A kubeconfig file, instead of what `kubectl` would use; in a pod, the pod's own account is
+    /// used without one. A relative path is taken from the directory of this configuration file.
+    #[serde(default, deserialize_with = "present")]
+    pub kubeconfig: Option<Text>,
+
+    /// How requests get to the clusters' REST services. Default: `service` in a pod of that
+    /// Kubernetes, `proxy` elsewhere.
+    #[serde(default, deserialize_with = "present")]
+    pub reach: Option<At<Reach>>,
+
+    /// How long one request may take, from `1s` to `30s`. Default: `30s`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("default" = "30s"))]
+    pub timeout: Option<Text>,
+
+    /// How many savepoints may be under way at once on this platform, from 1 to 1000; due slots
+    /// beyond that wait. Default: 16.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(range(min = 1, max = 1000), extend("default" = 16))]
+    pub concurrency: Option<At<u32>>,
+
+    /// Where Lowtide reaches what the clusters call a location: for each prefix of their locations
+    /// the directory where Lowtide has it mounted. The longest prefix that fits is used.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = [{ "file:/opt/flink/state": "/mnt/state" }]))]
+    pub paths: Option<Entries<Text>>,
+}
+
+/// How requests get to a cluster's REST service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Reach {
+    /// Straight to the Service: works within the Kubernetes cluster.
+    Service,
+    /// Through the API server, which passes requests on: works from wherever `kubectl` works, and
+    /// needs the verbs `get` and `create` on `services/proxy`.
+    Proxy,
 }
 
 /// How to reach a Flink cluster.
@@ -420,7 +644,7 @@ impl File {
             .collect();
         for (name, platform) in &self.platforms.0 {
             texts.push(name);
-            texts.extend(platform.flink.plain_texts());
+            texts.extend(platform.plain_texts());
         }
         if let Some(defaults) = &self.defaults {
             texts.extend(defaults.rules().plain_texts());
@@ -432,9 +656,80 @@ impl File {
                 texts.extend(application.rules().plain_texts());
             }
         }
-        texts.extend(self.catalog.as_ref().map(|catalog| &catalog.sqlite));
+        if let Some(Catalog::Kept(kept)) = &self.catalog {
+            texts.push(&kept.sqlite);
+        }
         texts
     }
+}
+
+impl Platform {
+    /// The cap on its savepoints, whatever its kind.
+    pub fn concurrency(&self) -> Option<&At<u32>> {
+        let flink = self.flink.as_ref().map(|flink| &flink.concurrency);
+        let ververica = self.ververica.as_ref().map(|vvp| &vvp.concurrency);
+        let kubernetes = self.kubernetes.as_ref().map(|fleet| &fleet.concurrency);
+        flink.or(ververica).or(kubernetes)?.as_ref()
+    }
+
+    fn plain_texts(&self) -> Vec<&Text> {
+        let mut texts = Vec::new();
+        texts.extend(self.flink.iter().flat_map(Flink::plain_texts));
+        texts.extend(self.ververica.iter().flat_map(Ververica::plain_texts));
+        texts.extend(self.kubernetes.iter().flat_map(Kubernetes::plain_texts));
+        texts
+    }
+}
+
+impl Ververica {
+    fn plain_texts(&self) -> Vec<&Text> {
+        let mut texts = vec![&self.url];
+        texts.extend(
+            [&self.namespace, &self.native_field, &self.ca, &self.timeout]
+                .into_iter()
+                .flatten(),
+        );
+        if let Some(access) = &self.kubernetes {
+            let Access {
+                namespace,
+                context,
+                kubeconfig,
+            } = &access.value;
+            texts.extend([namespace, context, kubeconfig].into_iter().flatten());
+        }
+        texts.extend(cert_texts(self.client_cert.as_ref()));
+        texts.extend(path_texts(self.paths.as_ref()));
+        texts
+    }
+}
+
+impl Kubernetes {
+    fn plain_texts(&self) -> Vec<&Text> {
+        let mut texts = Vec::new();
+        texts.extend(
+            [
+                &self.namespace,
+                &self.context,
+                &self.kubeconfig,
+                &self.timeout,
+            ]
+            .into_iter()
+            .flatten(),
+        );
+        texts.extend(path_texts(self.paths.as_ref()));
+        texts
+    }
+}
+
+fn cert_texts(pair: Option<&ClientCert>) -> impl Iterator<Item = &Text> {
+    pair.into_iter().flat_map(|pair| [&pair.cert, &pair.key])
+}
+
+fn path_texts(paths: Option<&Entries<Text>>) -> impl Iterator<Item = &Text> {
+    paths
+        .into_iter()
+        .flat_map(|paths| &paths.0)
+        .flat_map(|(from, to)| [from, to])
 }
 
 impl Flink {
@@ -446,12 +741,8 @@ impl Flink {
             .as_ref()
             .and_then(|auth| auth.value.basic.as_ref());
         texts.extend(basic.map(|basic| &basic.user));
-        if let Some(pair) = &self.client_cert {
-            texts.extend([&pair.cert, &pair.key]);
-        }
-        for (from, to) in self.paths.iter().flat_map(|paths| &paths.0) {
-            texts.extend([from, to]);
-        }
+        texts.extend(cert_texts(self.client_cert.as_ref()));
+        texts.extend(path_texts(self.paths.as_ref()));
         texts
     }
 }

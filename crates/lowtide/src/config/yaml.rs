@@ -88,7 +88,7 @@ const LATER: [(&str, &str); 4] = [
 ];
 
 /// Keys and where they belong, for those who write them elsewhere.
-const HOMES: [(&[&str], &str); 6] = [
+const HOMES: [(&[&str], &str); 9] = [
     (
         &[
             "timezone",
@@ -100,18 +100,19 @@ const HOMES: [(&[&str], &str); 6] = [
         "at the top of the file",
     ),
     (&["sqlite"], "under `catalog:`"),
-    (&["flink"], "under the name of a platform"),
+    (&PLATFORM_KINDS, "under the name of a platform"),
     (
-        &[
-            "url",
-            "auth",
-            "ca",
-            "client_cert",
-            "timeout",
-            "concurrency",
-            "paths",
-        ],
-        "under `flink:` of a platform",
+        &["url", "ca", "client_cert"],
+        "under `flink:` or `ververica:` of a platform",
+    ),
+    (&["auth"], "under `flink:` of a platform"),
+    (
+        &["timeout", "concurrency", "paths"],
+        "under the kind of a platform, such as `flink:`",
+    ),
+    (
+        &["token", "resolve", "native_field"],
+        "under `ververica:` of a platform",
     ),
     (&["name", "job"], "to an application"),
     (
@@ -133,7 +134,7 @@ const HOMES: [(&[&str], &str); 6] = [
 ];
 
 /// The keys of a platform, which are the kinds there are.
-const PLATFORM_KINDS: [&str; 1] = ["flink"];
+const PLATFORM_KINDS: [&str; 3] = ["flink", "ververica", "kubernetes"];
 
 fn problem(text: &str, error: &Error) -> Problem {
     let error = error.without_snippet();
@@ -257,8 +258,7 @@ fn unknown_key(place: Range<usize>, key: &str, expected: &[&'static str]) -> Pro
 }
 
 fn unknown_kind(place: Range<usize>, kind: &str) -> Problem {
-    let later = ["ververica", "kubernetes", "operator"].contains(&kind);
-    let release = if later {
+    let release = if kind == "operator" {
         " in this release of Lowtide"
     } else {
         ""

@@ -157,7 +157,7 @@ fn leave_out(root: &Value, schema: &Value, value: &Value, missing: &mut Vec<Stri
         .into_iter()
         .flatten()
     {
-        // One of the two ways to sign in is enough.
+        // One of the two ways to sign in is enough, and one kind of platform.
         let either = matches!(
             key.as_str(),
             "basic"
@@ -168,6 +168,9 @@ fn leave_out(root: &Value, schema: &Value, value: &Value, missing: &mut Vec<Stri
                 | "concurrency"
                 | "paths"
                 | "auth"
+                | "flink"
+                | "ververica"
+                | "kubernetes"
         );
         match value.get(key) {
             Some(inner) => leave_out(root, own, inner, missing),

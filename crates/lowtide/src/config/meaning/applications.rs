@@ -86,7 +86,7 @@ impl Reader<'_> {
             own: Rules::default(),
             defaults,
             timezone: file.timezone.as_ref(),
-            concurrency: 1,
+            platform: None,
         });
     }
 
@@ -122,18 +122,18 @@ impl Reader<'_> {
             own,
             defaults,
             timezone: file.timezone.as_ref(),
-            concurrency: platform
+            platform: platform
                 .as_ref()
-                .and_then(|name| platforms.concurrency.get(name))
-                .copied()
-                .unwrap_or(1),
+                .and_then(|name| platforms.traits.get(name))
+                .copied(),
         });
         let key = AppKey {
             platform: platform?,
             application: application?,
         };
         self.refuse_twice(&key, &name, taken);
-        if let Some(target) = own.target.or(defaults.target) {
+        let chooses_directory = policy.as_ref().is_some_and(|rules| rules.target.is_some());
+        if let Some(target) = own.target.or(defaults.target).filter(|_| chooses_directory) {
             self.refuse_shared_directory(&key, &name, target, taken);
         }
         Some(Application {
@@ -175,7 +175,7 @@ impl Reader<'_> {
         if let Some(written) = written {
             return self.known_platform(written, platforms);
         }
-        let mut names = platforms.concurrency.keys();
+        let mut names = platforms.traits.keys();
         match (names.next(), names.next()) {
             (Some(only), None) => Some(only.clone()),
             (None, _) => {
@@ -187,7 +187,7 @@ impl Reader<'_> {
                             name.value
                         ),
                     )
-                    .hint("write `platforms: { NAME: { flink: { url: … } } }`"),
+                    .hint("write `platforms: { NAME: { flink: { url: … } } }`, or another kind"),
                 );
                 None
             }
@@ -206,7 +206,7 @@ impl Reader<'_> {
     }
 
     fn known_platform(&mut self, written: &Text, platforms: &Platforms) -> Option<PlatformName> {
-        let mut names = platforms.concurrency.keys();
+        let mut names = platforms.traits.keys();
         if let Some(name) = names.find(|name| name.as_str() == written.value) {
             return Some(name.clone());
         }
@@ -214,7 +214,7 @@ impl Reader<'_> {
             written.span.clone(),
             format!("there is no platform `{}`", written.value),
         );
-        let known = platforms.concurrency.keys().map(PlatformName::as_str);
+        let known = platforms.traits.keys().map(PlatformName::as_str);
         self.refuse(match did_you_mean(&written.value, known) {
             Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
             None => problem.hint(platform_list(platforms)),
@@ -267,7 +267,7 @@ impl Reader<'_> {
 
 fn platform_list(platforms: &Platforms) -> String {
     let names: Vec<String> = platforms
-        .concurrency
+        .traits
         .keys()
         .map(|name| format!("`{name}`"))
         .collect();

@@ -17,8 +17,8 @@ use lowtide_core::schedule::{TextError, parse_duration, parse_zone};
 
 use super::did_you_mean::did_you_mean;
 use super::problem::Problem;
-use super::raw::{File, Text};
-use super::{Config, Secrets, scalar};
+use super::raw::{self, File, Text};
+use super::{CatalogPlace, Config, Secrets, scalar};
 
 /// Reads the whole file, or says everything that is wrong with it.
 pub(super) fn read(
@@ -125,13 +125,17 @@ impl Reader<'_> {
         Some(self.directory.join(&text.value))
     }
 
-    fn catalog(&mut self, file: &File) -> Option<PathBuf> {
-        if let Some(catalog) = &file.catalog {
-            return self.path(&catalog.sqlite);
+    fn catalog(&mut self, file: &File) -> Option<CatalogPlace> {
+        match &file.catalog {
+            Some(raw::Catalog::None) => return Some(CatalogPlace::None),
+            Some(raw::Catalog::Kept(kept)) => {
+                return self.path(&kept.sqlite).map(CatalogPlace::File);
+            }
+            None => {}
         }
         let (state, home) = (std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME"));
         match default_catalog(state, home) {
-            Ok(path) => Some(path),
+            Ok(path) => Some(CatalogPlace::File(path)),
             Err(problem) => {
                 self.refuse(problem);
                 None
@@ -152,7 +156,7 @@ impl Reader<'_> {
             let place = self.inside(text, &(start..end));
             self.refuse(
                 Problem::new(place, "`${…}` cannot stand here")
-                    .hint("it is for secrets: the whole value of `password` or `bearer`"),
+                    .hint("it is for secrets: the whole value of `token`, `password` or `bearer`"),
             );
         }
     }

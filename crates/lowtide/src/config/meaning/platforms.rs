@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -10,8 +10,10 @@ use lowtide_core::name::{Location, PlatformName};
 use lowtide_core::policy::CONCURRENCY;
 use lowtide_core::run::REPEAT_MARGIN;
 use lowtide_core::schedule::format_duration;
-use lowtide_world::flink::{self, Auth, Settings};
-use lowtide_world::platform::PlatformSettings;
+use lowtide_world::flink::{self, Auth};
+use lowtide_world::kubernetes::{Access, Source};
+use lowtide_world::platform::{PlatformSettings, kubernetes};
+use lowtide_world::ververica::{self, Connection, NativeField};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -34,20 +36,59 @@ const CONCURRENCY_MAX: u32 = 1_000;
 const PATHS_MAX: usize = 64;
 
 /// The platforms of a file.
+#[derive(Default)]
 pub(super) struct Platforms {
     /// What the program needs of them.
     pub settings: BTreeMap<PlatformName, PlatformSettings>,
-    /// How many savepoints may be under way on each; also on those with a mistake, so that the
+    /// What applications need to know of each; also of those with a mistake, so that the
     /// applications on them are not told of a missing platform.
-    pub concurrency: BTreeMap<PlatformName, u32>,
+    pub traits: BTreeMap<PlatformName, Traits>,
 }
+
+/// What applications need to know of their platform.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Traits {
+    /// How many savepoints may be under way.
+    pub concurrency: u32,
+    /// Whether it chooses the directories of savepoints itself.
+    pub chooses_directory: bool,
+    /// Whether it can be asked for the native format.
+    pub takes_native: bool,
+}
+
+impl Traits {
+    fn of(platform: &raw::Platform, concurrency: u32) -> Self {
+        let ververica = platform.ververica.as_ref();
+        Self {
+            concurrency,
+            chooses_directory: ververica.is_some(),
+            takes_native: ververica.is_none_or(|vvp| vvp.native_field.is_some()),
+        }
+    }
+}
+
+/// What the addresses of a kind of platform are like, for people.
+struct AddressWords {
+    example: &'static str,
+    speaks: &'static str,
+    login: &'static str,
+}
+
+const FLINK_ADDRESS: AddressWords = AddressWords {
+    example: "http://jobmanager:8081",
+    speaks: "Flink's REST endpoint speaks HTTP",
+    login: "write `auth: { basic: { user: …, password: \"${env:NAME}\" } }`",
+};
+
+const VERVERICA_ADDRESS: AddressWords = AddressWords {
+    example: "http://vvp-gateway:8080",
+    speaks: "the platform's gateway speaks HTTP",
+    login: "write `token: \"${env:NAME}\"` with an API token",
+};
 
 impl Reader<'_> {
     pub(super) fn platforms(&mut self, file: &File) -> Platforms {
-        let mut platforms = Platforms {
-            settings: BTreeMap::new(),
-            concurrency: BTreeMap::new(),
-        };
+        let mut platforms = Platforms::default();
         for (key, platform) in &file.platforms.0 {
             let name = match PlatformName::new(key.value.as_str()) {
                 Ok(name) => name,
@@ -56,15 +97,42 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            let concurrency = self.concurrency(platform.flink.concurrency.as_ref());
-            platforms.concurrency.insert(name.clone(), concurrency);
-            if let Some(flink) = self.flink(&platform.flink) {
-                platforms
-                    .settings
-                    .insert(name, PlatformSettings::Flink(flink));
+            let concurrency = self.concurrency(platform.concurrency());
+            let traits = Traits::of(platform, concurrency);
+            platforms.traits.insert(name.clone(), traits);
+            if let Some(settings) = self.platform(key, platform) {
+                platforms.settings.insert(name, settings);
             }
         }
         platforms
+    }
+
+    fn platform(&mut self, key: &Text, platform: &raw::Platform) -> Option<PlatformSettings> {
+        match (&platform.flink, &platform.ververica, &platform.kubernetes) {
+            (Some(flink), None, None) => self.flink(flink).map(PlatformSettings::Flink),
+            (None, Some(vvp), None) => self.ververica(vvp).map(PlatformSettings::Ververica),
+            (None, None, Some(fleet)) => self.kubernetes(fleet).map(PlatformSettings::Kubernetes),
+            (None, None, None) => {
+                self.refuse(
+                    Problem::new(
+                        key.span.clone(),
+                        format!("the platform `{}` has no kind", key.value),
+                    )
+                    .hint("write one of `flink:`, `ververica:` and `kubernetes:` under its name"),
+                );
+                None
+            }
+            _ => {
+                self.refuse(
+                    Problem::new(
+                        key.span.clone(),
+                        format!("the platform `{}` has more than one kind", key.value),
+                    )
+                    .hint("give each a name of its own"),
+                );
+                None
+            }
+        }
     }
 
     fn concurrency(&mut self, written: Option<&At<u32>>) -> u32 {
@@ -88,22 +156,18 @@ impl Reader<'_> {
         }
     }
 
-    fn flink(&mut self, flink: &raw::Flink) -> Option<Settings> {
+    fn flink(&mut self, flink: &raw::Flink) -> Option<flink::Settings> {
         let problems = self.problems.len();
-        let url = self.url(&flink.url);
-        if let Some(url) = &url {
-            self.refuse_tls_without_https(url, flink);
-        }
+        let url = self.url(&flink.url, &FLINK_ADDRESS);
+        let (ca, cert) = (flink.ca.as_ref(), flink.client_cert.as_ref());
+        self.refuse_tls_without_https(url.as_ref(), &flink.url, ca, cert);
         let auth = flink.auth.as_ref().and_then(|auth| self.auth(auth));
-        let ca = flink.ca.as_ref().and_then(|ca| self.path(ca));
-        let client_cert = flink
-            .client_cert
-            .as_ref()
-            .and_then(|pair| self.path(&pair.cert).zip(self.path(&pair.key)));
+        let ca = ca.and_then(|ca| self.path(ca));
+        let client_cert = self.client_cert(cert);
         let timeout = self.timeout(flink.timeout.as_ref());
         let paths = self.paths(flink.paths.as_ref());
         // What is absent because it is wrong must not pass for absent.
-        (self.problems.len() == problems).then_some(Settings {
+        (self.problems.len() == problems).then_some(flink::Settings {
             url: url?,
             auth,
             ca,
@@ -113,22 +177,151 @@ impl Reader<'_> {
         })
     }
 
-    fn url(&mut self, text: &Text) -> Option<Url> {
+    fn ververica(&mut self, vvp: &raw::Ververica) -> Option<ververica::Settings> {
+        let problems = self.problems.len();
+        let url = self.url(&vvp.url, &VERVERICA_ADDRESS);
+        let (ca, cert) = (vvp.ca.as_ref(), vvp.client_cert.as_ref());
+        self.refuse_tls_without_https(url.as_ref(), &vvp.url, ca, cert);
+        let token = vvp.token.as_ref();
+        let auth = token.and_then(|token| self.bearer(token, "token"));
+        let ca = ca.and_then(|ca| self.path(ca));
+        let client_cert = self.client_cert(cert);
+        let timeout = self.timeout(vvp.timeout.as_ref());
+        let namespace = self.written(vvp.namespace.as_ref(), "namespace");
+        let resolve = self.resolve(vvp);
+        let native = vvp.native_field.as_ref();
+        let native = native.and_then(|field| self.native_field(field));
+        let paths = self.paths(vvp.paths.as_ref());
+        (self.problems.len() == problems).then_some(ververica::Settings {
+            connection: Connection {
+                url: url?,
+                auth,
+                ca,
+                client_cert,
+                timeout: timeout?,
+            },
+            namespace: namespace.unwrap_or_else(|| ververica::NAMESPACE.to_owned()),
+            resolve,
+            native,
+            paths,
+        })
+    }
+
+    fn resolve(&mut self, vvp: &raw::Ververica) -> ververica::Resolve {
+        let by_pods = vvp
+            .resolve
+            .as_ref()
+            .is_some_and(|resolve| resolve.value == raw::Resolve::Pods);
+        let access = match &vvp.kubernetes {
+            Some(access) if !by_pods => {
+                self.refuse(
+                    Problem::new(
+                        access.span.clone(),
+                        "`kubernetes` has no use: names are resolved by the platform's API",
+                    )
+                    .hint("write `resolve: pods`, or remove `kubernetes`"),
+                );
+                Access::default()
+            }
+            Some(access) => {
+                let access = &access.value;
+                self.access(
+                    access.namespace.as_ref(),
+                    access.context.as_ref(),
+                    access.kubeconfig.as_ref(),
+                )
+            }
+            None => Access::default(),
+        };
+        if by_pods {
+            ververica::Resolve::Pods {
+                access,
+                source: Source::default(),
+            }
+        } else {
+            ververica::Resolve::Api
+        }
+    }
+
+    fn native_field(&mut self, text: &Text) -> Option<NativeField> {
+        match text.value.parse() {
+            Ok(field) => Some(field),
+            Err(error) => {
+                let error: ververica::NativeFieldError = error;
+                self.refuse(
+                    Problem::new(text.span.clone(), error.to_string())
+                        .hint("write a path such as `spec.formatType`, or `spec.native=true`"),
+                );
+                None
+            }
+        }
+    }
+
+    fn kubernetes(&mut self, fleet: &raw::Kubernetes) -> Option<kubernetes::Settings> {
+        let problems = self.problems.len();
+        let access = self.access(
+            fleet.namespace.as_ref(),
+            fleet.context.as_ref(),
+            fleet.kubeconfig.as_ref(),
+        );
+        let reach = fleet.reach.as_ref().map(|reach| match reach.value {
+            raw::Reach::Service => kubernetes::Reach::Service,
+            raw::Reach::Proxy => kubernetes::Reach::Proxy,
+        });
+        let timeout = self.timeout(fleet.timeout.as_ref());
+        let paths = self.paths(fleet.paths.as_ref());
+        (self.problems.len() == problems).then_some(kubernetes::Settings {
+            access,
+            reach,
+            source: Source::default(),
+            timeout: timeout?,
+            paths,
+        })
+    }
+
+    fn access(
+        &mut self,
+        namespace: Option<&Text>,
+        context: Option<&Text>,
+        kubeconfig: Option<&Text>,
+    ) -> Access {
+        Access {
+            kubeconfig: kubeconfig.and_then(|path| self.path(path)),
+            context: self.written(context, "context"),
+            namespace: self.written(namespace, "namespace"),
+        }
+    }
+
+    /// A name that is not empty.
+    fn written(&mut self, text: Option<&Text>, key: &str) -> Option<String> {
+        let text = text?;
+        if text.value.trim().is_empty() {
+            self.refuse(Problem::new(text.span.clone(), format!("`{key}` is empty")));
+        }
+        Some(text.value.clone())
+    }
+
+    fn client_cert(&mut self, pair: Option<&raw::ClientCert>) -> Option<(PathBuf, PathBuf)> {
+        let pair = pair?;
+        self.path(&pair.cert).zip(self.path(&pair.key))
+    }
+
+    fn url(&mut self, text: &Text, words: &AddressWords) -> Option<Url> {
         let span = || text.span.clone();
         let refusal = match Url::parse(&text.value) {
-            Err(error) => Problem::new(span(), format!("this is not a URL: {error}"))
-                .hint("write it with its scheme, such as http://jobmanager:8081"),
+            Err(error) => Problem::new(span(), format!("this is not a URL: {error}")).hint(
+                format!("write it with its scheme, such as {}", words.example),
+            ),
             Ok(url) if !matches!(url.scheme(), "http" | "https") => {
                 let problem = Problem::new(span(), "the URL begins with neither http nor https");
                 if text.value.contains("://") {
-                    problem.hint("Flink's REST endpoint speaks HTTP")
+                    problem.hint(words.speaks)
                 } else {
                     problem.hint(format!("did you mean http://{}?", text.value))
                 }
             }
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                Problem::new(span(), "credentials do not belong into a URL")
-                    .hint("write `auth: { basic: { user: …, password: \"${env:NAME}\" } }`")
+                Problem::new(span(), "credentials do not belong into a URL").hint(words.login)
             }
             Ok(url) if url.query().is_some() || url.fragment().is_some() => {
                 Problem::new(span(), "the URL has something after its path")
@@ -141,20 +334,25 @@ impl Reader<'_> {
     }
 
     /// Certificates that would never be used give a false sense of safety.
-    fn refuse_tls_without_https(&mut self, url: &Url, flink: &raw::Flink) {
-        let ca = flink.ca.as_ref().map(|ca| ("ca", ca));
-        let cert = flink.client_cert.as_ref();
-        let cert = cert.map(|pair| ("client_cert", &pair.cert));
-        if url.scheme() == "https" {
+    fn refuse_tls_without_https(
+        &mut self,
+        url: Option<&Url>,
+        written: &Text,
+        ca: Option<&Text>,
+        cert: Option<&raw::ClientCert>,
+    ) {
+        if url.is_none_or(|url| url.scheme() == "https") {
             return;
         }
+        let ca = ca.map(|ca| ("ca", ca));
+        let cert = cert.map(|pair| ("client_cert", &pair.cert));
         for (key, value) in ca.into_iter().chain(cert) {
             self.refuse(
                 Problem::new(
                     value.span.clone(),
                     format!("`{key}` has no use: the connection is not encrypted"),
                 )
-                .also(flink.url.span.clone(), "http, not https")
+                .also(written.span.clone(), "http, not https")
                 .hint(format!("write https in `url`, or remove `{key}`")),
             );
         }
@@ -170,7 +368,7 @@ impl Reader<'_> {
                     password: password?,
                 })
             }
-            (None, Some(bearer)) => self.bearer(bearer),
+            (None, Some(bearer)) => self.bearer(bearer, "bearer"),
             (both, _) => {
                 let message = match both {
                     Some(_) => "`basic` and `bearer` exclude each other",
@@ -185,8 +383,8 @@ impl Reader<'_> {
         }
     }
 
-    fn bearer(&mut self, reference: &SecretText) -> Option<Auth> {
-        let token = self.secret(reference, "bearer")?;
+    fn bearer(&mut self, reference: &SecretText, key: &str) -> Option<Auth> {
+        let token = self.secret(reference, key)?;
         // What a header can carry (RFC 6750, 2.1).
         let graphic = token.expose_secret().bytes().all(|b| b.is_ascii_graphic());
         if !graphic {

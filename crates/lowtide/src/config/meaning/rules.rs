@@ -13,7 +13,7 @@ use super::super::at::At;
 use super::super::problem::Problem;
 use super::super::raw::{self, Rules, Text};
 use super::Reader;
-use super::platforms::{LOCATION_HINT, absolute_location};
+use super::platforms::{LOCATION_HINT, Traits, absolute_location};
 
 /// The shortest deadline: below it not even one question gets its answer.
 const DEADLINE_MIN: SignedDuration = SignedDuration::from_secs(1);
@@ -33,8 +33,8 @@ pub(super) struct Asked<'a> {
     pub defaults: Rules<'a>,
     /// The zone of the file.
     pub timezone: Option<&'a Text>,
-    /// The cap of its platform.
-    pub concurrency: u32,
+    /// What its platform is like, where it has one.
+    pub platform: Option<Traits>,
 }
 
 /// A time to wait, and where it was written, if it was.
@@ -61,6 +61,12 @@ impl Reader<'_> {
         if let Some(target) = target {
             self.check_target(target);
         }
+        self.refuse_what_the_platform_lacks(asked);
+        // What all have by default may be of use to some.
+        let target = target.filter(|_| {
+            let platform = asked.platform;
+            !platform.is_some_and(|platform| platform.chooses_directory)
+        });
         let deadline = self.deadline(asked)?;
         let attempts = self.attempts(own.attempts.or(defaults.attempts));
         let patience = self.patience(asked, deadline, schedule.as_ref())?;
@@ -81,8 +87,37 @@ impl Reader<'_> {
             patience,
             absent_for,
             catch_up,
-            concurrency: asked.concurrency,
+            concurrency: asked.platform.map_or(1, |platform| platform.concurrency),
         })
+    }
+
+    /// On Ververica Platform nobody else chooses the directory, and how it is asked for the
+    /// native format has to be said.
+    fn refuse_what_the_platform_lacks(&mut self, asked: &Asked<'_>) {
+        let Asked { own, defaults, .. } = asked;
+        let Some(platform) = asked.platform else {
+            return;
+        };
+        if let Some(target) = own.target.filter(|_| platform.chooses_directory) {
+            self.refuse(
+                Problem::new(
+                    target.span.clone(),
+                    "Ververica Platform chooses the directory of savepoints itself",
+                )
+                .hint("remove `target`; the deployment's `state.savepoints.dir`, or the platform's Universal Blob Storage, decides"),
+            );
+        }
+        let format = own.format.or(defaults.format);
+        let native = format.filter(|format| matches!(format.value, raw::Format::Native));
+        if let Some(format) = native.filter(|_| !platform.takes_native) {
+            self.refuse(
+                Problem::new(
+                    format.span.clone(),
+                    format!("the platform of `{}` cannot be asked for native savepoints", asked.job),
+                )
+                .hint("set `native_field:` of the platform (VVP 2.15.8 and later), or `format: canonical` for the application"),
+            );
+        }
     }
 
     /// The application's own form of schedule hides either form of the defaults.
