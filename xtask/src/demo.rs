@@ -1,5 +1,7 @@
 //! `cargo xtask demo`: the main job on a real Flink, for someone who has never seen it.
 
+mod ververica;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,45 +30,61 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const GOODBYE_S_MAX: u64 = 10;
 
 /// Runs the demo; with `once`, one savepoint of each application.
-pub fn run(once: bool) -> Result<bool> {
+pub fn run(once: bool, on_ververica: bool) -> Result<bool> {
     let interrupted = interruption()?;
-    say("Lowtide's demo: a real Flink, three applications, savepoints by name.");
+    if !on_ververica {
+        say("Lowtide's demo: a real Flink, three applications, savepoints by name.");
+    }
     say(
         "It needs a JDK (Debian's OpenJDK 17) and Flink's jars (from PyPI); what is missing is installed now and kept in a cache.",
     );
     testbench::java::bin()?;
     Release::V2_3.ensure()?;
+    if on_ververica {
+        return ververica::run(once, &interrupted);
+    }
     say("building lowtide");
     let lowtide = cargo::lowtide("dev")?;
-    let folder = fresh_folder(once)?;
-    let savepoints = folder.join("savepoints");
-    let cluster = Cluster::builder(Release::V2_3)
-        .slots(APPLICATIONS.len())
-        .config(
-            "execution.checkpointing.savepoint-dir",
-            format!("file://{}", savepoints.display()),
-        )
-        .start()?;
-    for (name, rate, keys, value_bytes) in APPLICATIONS {
-        say(&format!("submitting {name}"));
-        let spec = JobSpec {
-            rate,
-            keys,
-            value_bytes,
-            checkpoint_interval: Some(Duration::from_secs(10)),
-            ..JobSpec::named(name)
-        };
-        cluster.submit(&spec)?;
+    let folder = fresh_folder(if once { "demo-once" } else { "demo" })?;
+    let cluster = cluster(&folder.join("savepoints"))?;
+    for application in APPLICATIONS {
+        say(&format!("submitting {}", application.0));
+        cluster.submit(&job(application))?;
     }
     let config = folder.join("demo.yaml");
     fs::write(&config, configuration(cluster.url(), &folder)).context("write demo.yaml")?;
     say(&format!("Flink's own page: {}", cluster.url()));
     say(&format!("the configuration: {}", config.display()));
-    let program = Program { lowtide, config };
+    let program = Program {
+        lowtide,
+        config,
+        env: Vec::new(),
+    };
     if once {
         take_once(&program)
     } else {
         serve(&program, &interrupted)
+    }
+}
+
+/// A Flink with a slot for each application, which puts savepoints here.
+fn cluster(savepoints: &Path) -> Result<Cluster> {
+    Cluster::builder(Release::V2_3)
+        .slots(APPLICATIONS.len())
+        .config(
+            "execution.checkpointing.savepoint-dir",
+            format!("file://{}", savepoints.display()),
+        )
+        .start()
+}
+
+fn job((name, rate, keys, value_bytes): (&str, u32, u32, u32)) -> JobSpec {
+    JobSpec {
+        rate,
+        keys,
+        value_bytes,
+        checkpoint_interval: Some(Duration::from_secs(10)),
+        ..JobSpec::named(name)
     }
 }
 
@@ -91,10 +109,8 @@ fn interruption() -> Result<Receiver<()>> {
 }
 
 /// An empty folder for one demo. What an earlier one left belongs to a Flink that is gone.
-fn fresh_folder(once: bool) -> Result<PathBuf> {
-    let folder = cargo::root()
-        .join("target")
-        .join(if once { "demo-once" } else { "demo" });
+fn fresh_folder(name: &str) -> Result<PathBuf> {
+    let folder = cargo::root().join("target").join(name);
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
     }
@@ -135,6 +151,8 @@ applications:
 struct Program {
     lowtide: PathBuf,
     config: PathBuf,
+    /// Where the configuration finds its secrets.
+    env: Vec<(String, String)>,
 }
 
 impl Program {
@@ -144,6 +162,7 @@ impl Program {
             .arg("--config")
             .arg(&self.config)
             .args(arguments)
+            .envs(self.env.iter().cloned())
             .stdin(Stdio::null());
         command
     }

@@ -43,6 +43,18 @@ pub struct Order {
     features: Option<String>,
 }
 
+impl Order {
+    /// A quickly compiled one.
+    pub fn of_test(output: PathBuf, tag: &str) -> Self {
+        Self {
+            output,
+            tag: tag.to_owned(),
+            profile: "image-test".to_owned(),
+            features: None,
+        }
+    }
+}
+
 /// Builds it.
 pub fn run(order: &Order) -> Result<bool> {
     let target = format!("{ARCH}-unknown-linux-musl");

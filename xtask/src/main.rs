@@ -30,6 +30,9 @@ enum Command {
         /// Take one savepoint of each application, print them, and end
         #[arg(long)]
         once: bool,
+        /// On an emulated Ververica Platform, from the Helm chart in a real Kubernetes
+        #[arg(long)]
+        ververica: bool,
     },
     /// Run every test, as CI does
     Test,
@@ -61,7 +64,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Demo { once } => demo::run(once),
+        Command::Demo { once, ververica } => demo::run(once, ververica),
         Command::Test => Ok(test::run()),
         Command::Bench { ten_minutes } => bench::run(ten_minutes),
         Command::Soak => Ok(test::soak()),

@@ -55,7 +55,7 @@ pub fn run() -> bool {
         stages.run(&format!("simulation of {TEST_SEEDS} seeds"), || {
             sim::sweep(1, TEST_SEEDS)
         });
-        stages.run("the demo, once", || demo::run(true).map(Counts::one));
+        stages.run("the demo, once", || demo::run(true, false).map(Counts::one));
     }
     stages.close()
 }

@@ -4,7 +4,8 @@
 {{/* A map from Kubernetes namespace to the rules that hold in it, as YAML; empty where no right is needed.
      - `batch/jobs` get: a CronJob's pod reads, from its own Job, which slot it fills.
      - pods, services: a one-shot lists them once; the daemon also watches them.
-     - services/proxy, with `reach: proxy`: requests to Flink go through the API server. */}}
+     - services/proxy, with `reach: proxy`: requests to Flink go through the API server.
+     A platform with a kubeconfig of its own is another cluster, where this ServiceAccount means nothing. */}}
 {{- define "lowtide.rules" -}}
 {{- $config := include "lowtide.config" . | fromYaml -}}
 {{- $serve := eq .Values.mode "serve" -}}
@@ -13,16 +14,18 @@
 {{- $proxied := dict -}}
 {{- range $name, $platform := $config.platforms -}}
 {{- with $platform.ververica -}}
-{{- if eq (default "api" .resolve) "pods" -}}
+{{- if and (eq (default "api" .resolve) "pods") (not (dig "kubernetes" "kubeconfig" "" .)) -}}
 {{- $namespace := dig "kubernetes" "namespace" $.Release.Namespace . -}}
 {{- $_ := set $resources $namespace (concat (get $resources $namespace | default list) (list "pods") | uniq) -}}
 {{- end -}}
 {{- end -}}
 {{- with $platform.kubernetes -}}
+{{- if not .kubeconfig -}}
 {{- $namespace := .namespace | default $.Release.Namespace -}}
 {{- $_ := set $resources $namespace (concat (get $resources $namespace | default list) (list "pods" "services") | uniq) -}}
 {{- if eq (default "" .reach) "proxy" -}}
 {{- $_ := set $proxied $namespace true -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -3,6 +3,10 @@
 //! A file is ours if it carries our application id, and new if it has no objects at all. Anything
 //! else is left exactly as it is. Migrations only ever go forward, each in a transaction with the
 //! record of its number, so that two processes that open a new file at once agree.
+//!
+//! A connection is a thread of its own, and opening it reads the write-ahead log. A program that
+//! stays has one for writing and a few for reading, so that nobody who reads waits for the disk; a
+//! command that ends has a single one.
 
 use std::fs::{self, File};
 use std::io;
@@ -24,6 +28,10 @@ pub const BUSY_WAIT: Duration = Duration::from_secs(5);
 const TURN_WAIT: Duration = Duration::from_secs(30);
 /// Reading connections at most; each is a thread, opened when first needed.
 const READERS_MAX: u32 = 4;
+/// Pages of the write-ahead log from which it is folded into the file, where a command that ends
+/// has the file open: the next command reads the whole log before it does anything. SQLite's own
+/// 1,000 are 4 MB to read each time; these are about ten savepoints.
+const LOG_PAGES_BRIEFLY: &str = "250";
 /// How often to try again where SQLite does not wait by itself: changing the journal mode and
 /// the recovery of a log take a lock that the busy timeout does not cover.
 const LOCKED_TRIES: u32 = 50;
@@ -159,14 +167,34 @@ impl Catalog {
     /// # Errors
     /// [`OpenError`], each with a hint; a file that is not a catalog is not changed.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let path = path.as_ref();
+        Self::open_with(path.as_ref(), Some(READERS_MAX)).await
+    }
+
+    /// The same with a single connection, which is ready sooner: for a command that ends.
+    ///
+    /// # Errors
+    /// As for [`Catalog::open`].
+    pub async fn open_briefly(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path.as_ref(), None).await
+    }
+
+    async fn open_with(path: &Path, readers_max: Option<u32>) -> Result<Self, OpenError> {
         // Absolute: SQLite would take `file:…` for a URI and `:memory:` for no file.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let is_new = prepare_place(&path, network_file_system)?;
         let options = options(&path);
-        let catalog = Self {
-            writer: pool(1, options.clone().create_if_missing(true)),
-            readers: pool(READERS_MAX, options.pragma("query_only", "on")),
+        let writing = options.clone().create_if_missing(true);
+        let catalog = if let Some(readers_max) = readers_max {
+            Self {
+                writer: pool(1, writing),
+                readers: pool(readers_max, options.pragma("query_only", "on")),
+            }
+        } else {
+            let only = pool(1, writing.pragma("wal_autocheckpoint", LOG_PAGES_BRIEFLY));
+            Self {
+                writer: only.clone(),
+                readers: only,
+            }
         };
         match catalog.prepare(&path).await {
             Ok(()) => {}
@@ -203,10 +231,18 @@ impl Catalog {
 
     /// Ends all connections; the last one of all processes folds the write-ahead log into the
     /// file, which costs several waits for the disk. Not needed for safety, as what was committed
-    /// is on the disk: a program that does one thing and ends is faster without.
+    /// is on the disk: see [`Catalog::leave`].
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    /// Has the connections end with the process, as by a crash: what was committed is on the disk,
+    /// and folding the log into the file would make a command that has nothing else to do wait for
+    /// the disk once more. Merely dropping the catalog begins to fold it in another thread, and the
+    /// end of the process then waits for that.
+    pub fn leave(&self) {
+        std::mem::forget(self.clone());
     }
 
     async fn prepare(&self, path: &Path) -> Result<(), OpenError> {

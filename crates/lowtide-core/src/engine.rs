@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::pin::pin;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, maybe_done, select};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::Bug;
@@ -246,6 +246,7 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         let context = self.catalog.context(&run.application).await?;
         let mut may_call = false;
         let mut rest_until: Option<Timestamp> = None;
+        let mut seen_early: Option<Seen> = None;
         loop {
             if run.outcome.is_some() {
                 return Ok(Walked::Ended(Box::new(run)));
@@ -260,6 +261,8 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
             }
             let seen = if std::mem::take(&mut may_call) {
                 self.call(&mut run).await?
+            } else if let Some(seen) = seen_early.take() {
+                Some(seen)
             } else {
                 let asked = run.clone();
                 self.while_owning(&mut run, self.observe(&asked, policy))
@@ -269,13 +272,46 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
                 return Ok(Walked::Yielded);
             };
             let step = run::advance(&run, seen, self.clock.now(), policy, &context);
-            let Some(step) = self.commit(&run, step, policy, &context).await? else {
+            let next = self.commit_and_look(&run, step, policy, &context).await?;
+            let Some((step, early)) = next else {
                 return Ok(Walked::Yielded);
             };
             may_call = step.grants_call;
             rest_until = step.rest_until;
             run = step.run;
+            seen_early = early;
         }
+    }
+
+    /// Commits a step, and meanwhile does the reading that comes next, where that
+    /// [may be early](may_look_early); `None` if somebody else was faster.
+    async fn commit_and_look(
+        &self,
+        before: &Run,
+        step: Step,
+        policy: &Policy,
+        context: &Context,
+    ) -> Result<Option<(Step, Option<Seen>)>, CatalogError> {
+        if !may_look_early(before, &step) {
+            let committed = self.commit(before, step, policy, context).await?;
+            return Ok(committed.map(|step| (step, None)));
+        }
+        let asked = step.run.clone();
+        let mut looking = pin!(maybe_done(self.observe(&asked, policy)));
+        let commit = pin!(self.commit(before, step, policy, context));
+        let committed = match select(commit, looking.as_mut()).await {
+            Either::Left((committed, _)) => committed?,
+            Either::Right(((), commit)) => commit.await?,
+        };
+        let Some(mut step) = committed else {
+            return Ok(None);
+        };
+        // What was refused was decided anew, and asks for something else.
+        if run::next(&step.run) != run::next(&asked) {
+            return Ok(Some((step, None)));
+        }
+        let looked = self.while_owning(&mut step.run, looking.as_mut()).await?;
+        Ok(looked.map(|()| (step, looking.take_output())))
     }
 
     /// Makes the granted call, if the claim on the run still stands.
@@ -476,6 +512,19 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
             Err(other) => Err(other),
         }
     }
+}
+
+/// Whether what the step asks for next may be read while the step is being committed: looking for
+/// the name, at the job's health, into a complete savepoint. Reading changes nothing, so a crash in
+/// between loses nothing but the answer. Where the time of an answer proves something, as after the
+/// request, and before anything that acts, the row comes first. So it does for a run that is held,
+/// which will probably be refused again: the platform is not to be asked for nothing each time.
+fn may_look_early(before: &Run, step: &Step) -> bool {
+    let reads = matches!(
+        run::next(&step.run),
+        Next::Jobs | Next::Vitals(_) | Next::Read(_)
+    );
+    reads && step.rest_until.is_none() && !step.grants_call && before.hold.is_none()
 }
 
 fn none_if_stale(committed: Result<Step, CatalogError>) -> Result<Option<Step>, CatalogError> {

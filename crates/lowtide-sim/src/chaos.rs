@@ -76,8 +76,14 @@ async fn job_manager_dies(sim: &Arc<Sim>, ix: usize) {
         platform.incarnation += 1;
         if ha {
             // Ended jobs are listed from the memory of the `JobManager` that saw them end.
-            platform.jobs.retain(|_, job| !job.state.is_ended());
-            for job in platform.jobs.values_mut() {
+            if platform.lister.is_none() {
+                platform.jobs.retain(|_, job| !job.state.is_ended());
+            }
+            for job in platform
+                .jobs
+                .values_mut()
+                .filter(|job| !job.state.is_ended())
+            {
                 job.started_at = now;
                 job.restarted_at = None;
                 job.state = JobState::Running;
@@ -87,6 +93,7 @@ async fn job_manager_dies(sim: &Arc<Sim>, ix: usize) {
             platform
                 .jobs
                 .iter()
+                .filter(|(_, job)| !job.state.is_ended())
                 .map(|(id, job)| (Some(id.clone()), job.clone()))
                 .collect::<Vec<(Option<JobId>, Job)>>()
         } else {
@@ -115,11 +122,33 @@ async fn job_manager_dies(sim: &Arc<Sim>, ix: usize) {
     }
 }
 
-/// Submits an application's job again, unless it runs.
+/// Submits an application's job again, unless it runs; where it is a deployment, that is started
+/// again, and keeps its id.
 fn resubmit(sim: &Sim, ix: usize, application: usize) {
     sim.with(|state, now| {
-        if state.platforms[ix].live_job(application).is_none() {
-            new_job(state, now, application);
+        if state.platforms[ix].live_job(application).is_some() {
+            return;
+        }
+        let platform = &mut state.platforms[ix];
+        let deployment = platform
+            .jobs
+            .values_mut()
+            .find(|job| platform.lister.is_some() && job.application == application);
+        match deployment {
+            Some(job) => {
+                job.state = JobState::Running;
+                job.ready = true;
+                job.started_at = now;
+                job.restarted_at = None;
+                job.savepoints.clear();
+                let text = "the deployment starts again";
+                state
+                    .journal
+                    .write(now, Some(application), format_args!("{text}"));
+            }
+            None => {
+                new_job(state, now, application);
+            }
         }
     });
 }
@@ -194,7 +223,8 @@ pub async fn job(sim: Arc<Sim>, application: usize) {
                 restart_job(&sim, ix, &id);
             }
             3 => job_ends(&sim, ix, &id, application).await,
-            4 => twin(&sim, ix, application).await,
+            // The names of deployments are unique.
+            4 if sim.lock().platforms[ix].lister.is_none() => twin(&sim, ix, application).await,
             5..8 if sim.lock().platforms[ix].lister.is_some() => {
                 others_at_work(&sim, ix, &id, application);
             }
@@ -289,7 +319,11 @@ fn busy(sim: &Sim, ix: usize, id: &JobId, application: usize) {
 /// Troubles of one process.
 pub async fn process(sim: Arc<Sim>, ix: usize) {
     while wait(&sim, PROCESS_EVERY_S).await {
-        let kinds = if sim.lock().processes[ix].is_pod { 2 } else { 4 };
+        let kinds = if sim.lock().processes[ix].is_pod {
+            2
+        } else {
+            4
+        };
         sim.with(|state, now| match state.rng.random_range(0..kinds) {
             0 => state.kill(now, ix, Spot::AnyTime),
             1 => {

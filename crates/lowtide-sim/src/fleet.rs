@@ -168,9 +168,7 @@ impl Platform {
         };
         self.listed(&attempt.job, now)
             .into_iter()
-            .filter(|one| {
-                ours(one) || one.mark.is_none() && !listing.before.contains(&one.id)
-            })
+            .filter(|one| ours(one) || one.mark.is_none() && !listing.before.contains(&one.id))
             .filter_map(|one| match &one.state {
                 ListedState::Completed(location) => Some(Found {
                     location: location.clone(),

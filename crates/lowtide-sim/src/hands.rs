@@ -18,9 +18,7 @@ use lowtide_core::verify::{FileSeen, Reading};
 use rand::Rng;
 use tokio::task::JoinHandle;
 
-use crate::fleet::{
-    Directory, Fate, Files, Link, SOMEONE, STATISTICS_LAG, STORE_DURATION, Store,
-};
+use crate::fleet::{Directory, Fate, Files, Link, SOMEONE, STATISTICS_LAG, STORE_DURATION, Store};
 use crate::planted::ModelBug;
 use crate::platform::{arrive, resources};
 use crate::points::pass;
@@ -142,10 +140,7 @@ impl Hands {
         let (of, serial) = self.sim.with(|state, _| {
             state.serial += 1;
             let serial = state.serial;
-            let of = state
-                .witness
-                .attempt_of(attempt)
-                .unwrap_or(SOMEONE);
+            let of = state.witness.attempt_of(attempt).unwrap_or(SOMEONE);
             state.witness.truth(of.0, of.1).in_flight.insert(serial);
             (of, serial)
         });
@@ -298,17 +293,17 @@ impl World for Hands {
             };
             let passage = state.passage(now, ix);
             state.count_unnamed(ix, passage);
-            if passage != Passage::NotSent {
+            if matches!(
+                passage,
+                Passage::ErrorInstead | Passage::Lost | Passage::Refused
+            ) {
                 state.witness_request(now, attempt);
             }
             (passage, wait, state.rng.random_bool(0.5))
         });
         self.others_ask_too(ix, attempt);
         match passage {
-            Passage::Fine
-            | Passage::ReplyLost
-            | Passage::ErrorThough
-            | Passage::ReplyLate => {}
+            Passage::Fine | Passage::ReplyLost | Passage::ErrorThough | Passage::ReplyLate => {}
             Passage::Late => {
                 let timeout_ms = u64::try_from(CLIENT_TIMEOUT.as_millis()).unwrap_or(DELAY_MS_MAX);
                 wait = self.sim.with(|state, _| state.ms(timeout_ms, DELAY_MS_MAX));
@@ -468,11 +463,7 @@ impl Hands {
     }
 
     /// All that the platform lists of the job.
-    async fn listed(
-        &self,
-        platform: &PlatformName,
-        attempt: &Attempt,
-    ) -> Result<Operation, Fault> {
+    async fn listed(&self, platform: &PlatformName, attempt: &Attempt) -> Result<Operation, Fault> {
         self.ask(platform, |state, now, ix| {
             state.witness_question(now, attempt);
             let mut listed = state.platforms[ix].listed(&attempt.job, now);
@@ -550,7 +541,11 @@ fn vitals(state: &State, now: Timestamp, ix: usize, id: &JobId) -> Result<Vitals
         listed: platform.lister.map(|_| {
             let listed = platform.listed(id, now);
             // A broken adapter reads only the first page.
-            let page = if state.has(ModelBug::FirstPageOnly) { 1 } else { usize::MAX };
+            let page = if state.has(ModelBug::FirstPageOnly) {
+                1
+            } else {
+                usize::MAX
+            };
             let one = |one: Listed| (one.id, one.created_at);
             listed.into_iter().take(page).map(one).collect()
         }),

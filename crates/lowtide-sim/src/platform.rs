@@ -126,6 +126,7 @@ impl State {
         }
         self.witness_arrival(now, (run, number));
         if lists_savepoints(self, platform) {
+            self.witness_request(now, attempt);
             return self.create(now, platform, attempt, called_at);
         }
         let there = &self.platforms[platform];

@@ -1,4 +1,4 @@
-//! Runs that nothing is remembered of: the pods that a CronJob starts for one slot after the
+//! Runs that nothing is remembered of: the pods that a `CronJob` starts for one slot after the
 //! other, with a catalog that dies with the pod. The platform is the memory.
 //!
 //! A pod that dies, or ends without a savepoint, is started again for the same slot, as a Job's
@@ -22,7 +22,7 @@ use crate::state::{Sim, State};
 use crate::trouble::{Spot, Trouble};
 use crate::wall::Wall;
 
-/// How often the CronJob fires.
+/// How often the `CronJob` fires.
 const EVERY: SignedDuration = SignedDuration::from_mins(12);
 /// How often a pod is started again for the same slot (a Job's `backoffLimit`).
 const AGAIN_MAX: u32 = 3;
@@ -180,8 +180,14 @@ async fn slot(sim: &Arc<Sim>, process: usize, application: usize, nominal: Times
             }
         };
         Body::begin(sim, process, work).await;
-        let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if matches!(outcome, Some(Outcome::Kept { .. } | Outcome::Skipped { .. })) {
+        let outcome = outcome
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if matches!(
+            outcome,
+            Some(Outcome::Kept { .. } | Outcome::Skipped { .. })
+        ) {
             return;
         }
     }

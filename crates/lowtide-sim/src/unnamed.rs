@@ -46,7 +46,7 @@ impl State {
             .is_some()
     }
 
-    /// A request leaves that the client cannot be certain was never delivered.
+    /// A request reaches the platform, or is lost so that its client cannot know that it did not.
     pub fn witness_request(&mut self, now: Timestamp, attempt: &Attempt) {
         let Some((run, _)) = self.witness.attempt_of(attempt) else {
             return;
@@ -76,10 +76,12 @@ impl State {
             .find(|(_, truth)| truth.in_progress > 0 || truth.whole_at.is_some())
             .map(|((_, other), truth)| format!("attempt {other}: {truth:?}"));
         let platform = &self.platforms[self.apps[app].platform];
-        let recognised = platform
-            .operations
-            .values()
-            .any(|one| one.run == run && one.attempt == number && one.resource.is_none() && one.is_remembered(now));
+        let recognised = platform.operations.values().any(|one| {
+            one.run == run
+                && one.attempt == number
+                && one.resource.is_none()
+                && one.is_remembered(now)
+        });
         if let Some(earlier) = earlier.filter(|_| !recognised) {
             let text = format!("run {run}: attempt {number} arrives beside {earlier}");
             self.violate(now, Invariant::OnceWithoutMemory, Some(app), text);
@@ -98,9 +100,9 @@ impl State {
         let found = |attempt: &Attempt| attempt.sent_at.is_some() && attempt.calls == 1;
         let first_sent = before.attempt().is_some_and(|old| old.sent_at.is_none())
             && run.attempt().is_some_and(found);
-        let taken = run.attempt().is_some_and(|attempt| {
-            self.witness.truth(run.id, attempt.number).taken > 0
-        });
+        let taken = run
+            .attempt()
+            .is_some_and(|attempt| self.witness.truth(run.id, attempt.number).taken > 0);
         if first_sent && taken {
             self.tally.count(Trouble::PodFinds);
         }
@@ -116,9 +118,7 @@ impl State {
             let there = self.platforms[self.apps[app].platform]
                 .directories
                 .get(location)
-                .is_some_and(|there| {
-                    there.has_metadata && (!kept || there.files == Files::Whole)
-                });
+                .is_some_and(|there| there.has_metadata && (!kept || there.files == Files::Whole));
             if !there && !self.witness.is_deleted(location) {
                 let text = format!("run {} ends {} with {location}", run.id, outcome.word());
                 self.violate(now, Invariant::KeptIsWhole, Some(app), text);

@@ -16,7 +16,7 @@ use lowtide_core::run::{Attempt, CauseKind, HoldKind, Outcome, Phase, Run};
 use lowtide_core::savepoint::{Standing, Verification};
 use lowtide_core::schedule::Pause;
 
-use crate::fleet::{AttemptTruth, Files, SOMEONE, Store};
+use crate::fleet::{AttemptTruth, Files, Link, SOMEONE, Store};
 use crate::law::Invariant;
 use crate::model::Write;
 use crate::state::State;
@@ -281,7 +281,9 @@ impl State {
             }
         }
         let goes = |run: &Run| matches!(run.phase, Phase::Triggering | Phase::Following);
-        if goes(run) && !goes(before) {
+        // What was read and is none of its own savepoint leads back to looking for that, which
+        // was asked for under the cap.
+        if goes(run) && !goes(before) && before.phase != Phase::Verifying {
             let ix = self.platform_ix(&run.application.platform);
             let under_way = self.model.under_way(&run.application.platform, run.id) + 1;
             if under_way > self.platforms[ix].cap as usize {
@@ -306,8 +308,7 @@ impl State {
                     .any(|own| location.as_str().starts_with(own.target.as_str()));
                 // Where the platform chooses, it lists what it chose.
                 let deleted = self.witness.is_deleted(location);
-                let own =
-                    own || deleted || self.platforms[ix].resource_at(location).is_some();
+                let own = own || deleted || self.platforms[ix].resource_at(location).is_some();
                 let whole = self.platforms[ix]
                     .directories
                     .get(location)
@@ -352,8 +353,10 @@ impl State {
     fn witness_failed(&mut self, now: Timestamp, run: &Run, kind: CauseKind) {
         let app = self.app_ix(&run.application);
         let platform = &self.platforms[self.platform_ix(&run.application.platform)];
-        let visible_since =
-            (platform.up && platform.store == Store::Readable).then_some(platform.seen_well_since);
+        // Without a directory of its own, an attempt's savepoint shows only by the platform's word.
+        let told = platform.lister.is_none() || platform.link == Link::Clear;
+        let visible_since = (platform.up && told && platform.store == Store::Readable)
+            .then_some(platform.seen_well_since);
         let mut wrong = None;
         for attempt in &run.attempts {
             let arrives = self.arrives_anew(now, run.id, attempt.number);
@@ -491,11 +494,12 @@ impl State {
         up_since: Timestamp,
         expired: bool,
     ) {
-        let app = self
-            .model
-            .runs
-            .get(&run)
-            .and_then(|row| self.app_ix(&row.application));
+        if self.witness.application_of(run).is_some() {
+            // Where nothing is remembered, what the arrival meets counts, not what pods thought.
+            self.witness.truth(run, number).taken += 1;
+            return;
+        }
+        let app = self.by_run(run);
         let others: Vec<(u32, AttemptTruth)> = self
             .witness
             .attempts
@@ -518,8 +522,7 @@ impl State {
         }
         let truth = self.witness.truth(run, number);
         truth.taken += 1;
-        // Where nothing is remembered, what came of the first one counts.
-        let again = truth.taken > 1 && self.witness.application_of(run).is_none();
+        let again = truth.taken > 1;
         if again && (expired || called_at.duration_since(up_since) > INCARNATION_SEEN_AFTER) {
             let text = format!("run {run}: attempt {number} was taken up twice");
             self.violate(now, Invariant::RepeatedInWindow, app, text);
@@ -640,11 +643,7 @@ impl State {
     }
 }
 
-fn platform_directory(
-    state: &State,
-    run: &Run,
-    location: &Location,
-) -> Option<Files> {
+fn platform_directory(state: &State, run: &Run, location: &Location) -> Option<Files> {
     let platform = &state.platforms[state.platform_ix(&run.application.platform)];
     platform
         .directories

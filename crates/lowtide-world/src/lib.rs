@@ -12,6 +12,8 @@ mod store;
 mod text;
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
 
 use lowtide_core::fault::Fault;
 use lowtide_core::gate::Vitals;
@@ -63,6 +65,24 @@ impl Hands {
         Ok(Self { platforms })
     }
 
+    /// Asks Flink clusters for what each run will need of them and no job has to be known for, so
+    /// that by then the connection stands. For a command that has something else to do first; what
+    /// goes wrong here will go wrong again, and be told, when it is needed.
+    pub fn greet(&self) -> impl Future<Output = ()> + Send + use<> {
+        let clients: Vec<_> = self
+            .platforms
+            .values()
+            .filter_map(|platform| match platform {
+                Platform::Flink { client, .. } => Some(Arc::clone(client)),
+                // What to ask these depends on the name.
+                Platform::Kubernetes { .. } | Platform::Ververica { .. } => None,
+            })
+            .collect();
+        async move {
+            futures_util::future::join_all(clients.iter().map(|client| client.greet())).await;
+        }
+    }
+
     fn platform(&self, name: &PlatformName) -> Result<&Platform, Fault> {
         self.platforms.get(name).ok_or_else(|| {
             Fault::permanent(format!("no platform is named `{name}`"))
@@ -83,28 +103,30 @@ fn no_directory() -> Fault {
         .hint("was the platform of this name of another kind when the savepoint was asked for?")
 }
 
+// What is not Flink's own is boxed: reading from Kubernetes is twenty kilobytes of future, and a
+// run of any other platform would carry them.
 impl World for Hands {
     async fn jobs(&self, platform: &PlatformName, name: &str) -> Result<Vec<JobSeen>, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.jobs().await,
             Platform::Kubernetes { client, .. } => client.look().await?.about(name),
-            Platform::Ververica { client, .. } => client.jobs(name).await,
+            Platform::Ververica { client, .. } => Box::pin(client.jobs(name)).await,
         }
     }
 
     async fn vitals(&self, platform: &PlatformName, job: &JobId) -> Result<Vitals, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.vitals(job).await,
-            Platform::Kubernetes { client, .. } => client.vitals(job).await,
-            Platform::Ververica { client, .. } => client.vitals(job).await,
+            Platform::Kubernetes { client, .. } => Box::pin(client.vitals(job)).await,
+            Platform::Ververica { client, .. } => Box::pin(client.vitals(job)).await,
         }
     }
 
     async fn trigger(&self, platform: &PlatformName, attempt: &Attempt) -> Reply {
         match self.platform(platform) {
             Ok(Platform::Flink { client, .. }) => client.trigger(attempt).await,
-            Ok(Platform::Kubernetes { client, .. }) => client.trigger(attempt).await,
-            Ok(Platform::Ververica { client, .. }) => client.trigger(attempt).await,
+            Ok(Platform::Kubernetes { client, .. }) => Box::pin(client.trigger(attempt)).await,
+            Ok(Platform::Ververica { client, .. }) => Box::pin(client.trigger(attempt)).await,
             Err(fault) => Reply::NotSent(fault),
         }
     }
@@ -116,8 +138,8 @@ impl World for Hands {
     ) -> Result<Operation, Fault> {
         match self.platform(platform)? {
             Platform::Flink { client, .. } => client.operation(attempt).await,
-            Platform::Kubernetes { client, .. } => client.operation(attempt).await,
-            Platform::Ververica { client, .. } => client.operation(attempt).await,
+            Platform::Kubernetes { client, .. } => Box::pin(client.operation(attempt)).await,
+            Platform::Ververica { client, .. } => Box::pin(client.operation(attempt)).await,
         }
     }
 
@@ -131,7 +153,7 @@ impl World for Hands {
                 let own = attempt.directory.as_ref().ok_or_else(no_directory)?;
                 paths.directories(&own.target, &own.base).await
             }
-            Platform::Ververica { client, .. } => client.directories(attempt).await,
+            Platform::Ververica { client, .. } => Box::pin(client.directories(attempt)).await,
         }
     }
 

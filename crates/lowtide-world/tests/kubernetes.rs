@@ -116,12 +116,7 @@ impl Bench {
 
     fn pod(&self, namespace: &str, name: &str, labels: &Value) -> Result<()> {
         let path = format!("/api/v1/namespaces/{namespace}/pods");
-        let pod = json!({
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": { "name": name, "labels": labels },
-            "spec": { "containers": [{ "name": "main", "image": "none.invalid/none" }] },
-        });
+        let pod = pod(name, labels);
         self.node.admin().done("POST", &path, Some(&pod))?;
         Ok(())
     }
@@ -279,12 +274,12 @@ impl Bench {
             .send_as("PATCH", path, merge, Some(&ended))?;
         ensure!(status == 200, "{said}");
 
-        self.vvp_pod("leaving", "app-leaving")?;
+        // Bound to a node, so that it stays for its grace period: nobody ends it.
+        let path = "/api/v1/namespaces/flink/pods";
+        let mut pod = pod("leaving", &vvp_labels("app-leaving"));
+        pod["spec"]["nodeName"] = "none".into();
+        self.node.admin().done("POST", path, Some(&pod))?;
         let path = "/api/v1/namespaces/flink/pods/leaving";
-        let held = json!({ "metadata": { "finalizers": ["lowtide.test/held"] } });
-        self.node
-            .admin()
-            .send_as("PATCH", path, merge, Some(&held))?;
         self.node.admin().done("DELETE", path, None)?;
 
         let pods = self.reader(Source::List).read().await?;
@@ -297,6 +292,8 @@ impl Bench {
         ensure!(leaving.len() == 1 && leaving[0].terminating, "{leaving:?}");
         ensure!(leaving[0].job_id.as_deref() == Some("job-1"), "{leaving:?}");
         ensure!(pods.deployment_ids("app-leaving").len() == 1);
+        let at_once = format!("{path}?gracePeriodSeconds=0");
+        self.node.admin().done("DELETE", &at_once, None)?;
         Ok(())
     }
 
@@ -418,7 +415,7 @@ impl Bench {
             self.node.admin().done("DELETE", &path, None)?;
         }
         until("the clusters to be gone", async || {
-            Ok(client.look().await?.all().ok())
+            Ok(client.look().await?.about("asleep").ok())
         })
         .await?;
         Ok(())
@@ -464,12 +461,11 @@ impl Bench {
         let mut access = self.access("flink");
         access.kubeconfig = Some(path);
         let watching = self.reader_of(access, Source::Watch, IMPATIENT);
-        // The leaving pod counts too.
-        self.in_step(&watching, 2 * DEPLOYMENTS + 1).await?;
+        self.in_step(&watching, 2 * DEPLOYMENTS).await?;
 
         let lists = self.asked("list", "pods")?;
         self.vvp_pod("one-more", "one-more")?;
-        self.in_step(&watching, 2 * DEPLOYMENTS + 2).await?;
+        self.in_step(&watching, 2 * DEPLOYMENTS + 1).await?;
         ensure!(
             self.asked("list", "pods")? == lists,
             "it lists, and was to watch"
@@ -483,7 +479,7 @@ impl Bench {
             .admin()
             .done("DELETE", "/api/v1/namespaces/flink/pods/one-more", None)?;
         valve.reopen();
-        let pods = self.in_step(&watching, 2 * DEPLOYMENTS + 2).await?;
+        let pods = self.in_step(&watching, 2 * DEPLOYMENTS + 1).await?;
         ensure!(pods.named("one-more").is_empty() && pods.named("meanwhile").len() == 1);
 
         let old = self.version()?;
@@ -492,19 +488,30 @@ impl Bench {
         self.out_of_step(&watching).await?;
         self.node.start_api_server()?;
         self.expired(&old).await?;
-        self.in_step(&watching, 2 * DEPLOYMENTS + 3).await?;
+        self.in_step(&watching, 2 * DEPLOYMENTS + 2).await?;
         self.vvp_pod("after", "after")?;
-        let pods = self.in_step(&watching, 2 * DEPLOYMENTS + 4).await?;
+        let pods = self.in_step(&watching, 2 * DEPLOYMENTS + 3).await?;
         ensure!(pods.named("after").len() == 1);
         Ok(())
     }
 
     async fn in_step(&self, watching: &VvpPodReader, pods: usize) -> Result<Arc<VvpPods>> {
-        until("the watch to be in step", async || {
-            let seen = watching.read().await.ok();
-            Ok(seen.filter(|seen| seen.all().len() == pods))
-        })
-        .await
+        let mut last = String::new();
+        let in_step = until("the watch to be in step", async || {
+            match watching.read().await {
+                Ok(seen) if seen.all().len() == pods => Ok(Some(seen)),
+                Ok(seen) => {
+                    last = format!("{} pods", seen.all().len());
+                    Ok(None)
+                }
+                Err(fault) => {
+                    last = fault.to_string();
+                    Ok(None)
+                }
+            }
+        });
+        let in_step = in_step.await;
+        in_step.with_context(|| format!("{pods} pods wanted, last seen: {last}"))
     }
 
     async fn out_of_step(&self, watching: &VvpPodReader) -> Result<Fault> {
@@ -566,6 +573,15 @@ impl Bench {
         ensure!(seen == promised, "{seen:?}");
         Ok(())
     }
+}
+
+fn pod(name: &str, labels: &Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": name, "labels": labels },
+        "spec": { "containers": [{ "name": "main", "image": "none.invalid/none" }] },
+    })
 }
 
 fn vvp_labels(deployment: &str) -> Value {

@@ -25,9 +25,15 @@ pub fn start(common: &Common, printer: Printer, quiet: bool) {
         2 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
+    // What its client meets at the Kubernetes API is told by us, once, with a hint.
+    let kube = match common.verbose {
+        0 | 1 => LevelFilter::OFF,
+        _ => theirs,
+    };
     // A target counts for all that begin with it: the program and its crates.
     let levels = Targets::new()
         .with_default(theirs)
+        .with_target("kube", kube)
         .with_target("lowtide", ours);
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match common.log_format {

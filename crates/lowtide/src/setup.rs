@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use lowtide_catalog::Catalog;
+use lowtide_catalog::{Catalog, OpenError};
 use lowtide_core::engine::{Application, Engine};
 use lowtide_core::name::{AppKey, PlatformName};
 use lowtide_core::policy::{CONCURRENCY, Policy};
@@ -98,16 +98,23 @@ impl Setup {
         Ok(())
     }
 
-    /// Opens the catalog; without one, a memory that ends with this process.
+    /// Opens the catalog, for a program that stays; without one, a memory that ends with this
+    /// process.
     pub async fn catalog(&self) -> Result<Catalog, Trouble> {
         let opened = match &self.config.catalog {
             CatalogPlace::File(path) => Catalog::open(path).await,
             CatalogPlace::None => Catalog::in_memory().await,
         };
-        opened.map_err(|wrong| Trouble::CatalogOpen {
-            hint: Some(wrong.hint().to_owned()),
-            source: Box::new(wrong),
-        })
+        opened.map_err(cannot_open)
+    }
+
+    /// Opens the catalog, for a command that ends; without one, a memory that ends with it.
+    pub async fn catalog_briefly(&self) -> Result<Catalog, Trouble> {
+        let opened = match &self.config.catalog {
+            CatalogPlace::File(path) => Catalog::open_briefly(path).await,
+            CatalogPlace::None => Catalog::in_memory().await,
+        };
+        opened.map_err(cannot_open)
     }
 
     /// Prepares clients for these platforms; certificates are read here, nothing is sent.
@@ -133,7 +140,7 @@ impl Setup {
     /// Opens the catalog if there is one: who only reads makes none.
     pub async fn catalog_if_there(&self) -> Result<Option<Catalog>, Trouble> {
         match &self.config.catalog {
-            CatalogPlace::File(path) if path.exists() => self.catalog().await.map(Some),
+            CatalogPlace::File(path) if path.exists() => self.catalog_briefly().await.map(Some),
             CatalogPlace::File(_) | CatalogPlace::None => Ok(None),
         }
     }
@@ -176,6 +183,13 @@ impl Setup {
         } else {
             None
         }
+    }
+}
+
+fn cannot_open(wrong: OpenError) -> Trouble {
+    Trouble::CatalogOpen {
+        hint: Some(wrong.hint().to_owned()),
+        source: Box::new(wrong),
     }
 }
 

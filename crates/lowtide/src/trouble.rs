@@ -256,7 +256,6 @@ impl Trouble {
                 format!("in the pod template: `- name: {variable}`, `valueFrom: {{ fieldRef: {{ fieldPath: \"metadata.labels['batch.kubernetes.io/job-name']\" }} }}`"),
                 "outside of Kubernetes, name the slot: `--slot TIME`".to_owned(),
             ],
-            Self::NoSlot { source, .. } => source.hint.clone().into_iter().collect(),
             Self::NoneVerified { application } => vec![
                 format!("take one: lowtide take {application}"),
                 format!("what became of the last try: lowtide show {application}"),
@@ -274,7 +273,7 @@ impl Trouble {
                 some => format!("did you mean {}?", alternatives(some)),
             }],
             Self::NoRuns { application } => vec![format!("take one: lowtide take {application}")],
-            Self::Unreadable { source, .. } => source.hint.clone().into_iter().collect(),
+            Self::Unreadable { source, .. } | Self::NoSlot { source, .. } => source.hint.clone().into_iter().collect(),
             Self::Platform { source, .. } => vec![source.hint()],
             Self::Config(wrong) => wrong.hints(),
             Self::CatalogOpen { hint, .. } => hint.clone().into_iter().collect(),

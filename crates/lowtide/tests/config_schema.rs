@@ -142,12 +142,12 @@ fn references_are_refused_in_every_text_but_secrets() {
         let mut file = full.clone();
         let value = file.pointer_mut(&pointer).unwrap();
         let is = |key: &&str| pointer.ends_with(key);
-        let secret = ["/password", "/bearer", "/token"].iter().any(|key| is(key));
+        let secret = ["/password", "/bearer", "/token"].iter().any(&is);
         *value = json!("${env:A}");
         let shown = accepted(&file);
         if secret {
             shown.unwrap();
-        } else if ["/format", "/resolve", "/reach"].iter().any(|key| is(key)) {
+        } else if ["/format", "/resolve", "/reach"].iter().any(is) {
             shown.expect_err("a closed set of words");
         } else if pointer.starts_with("/applications/0") {
             assert!(shown.unwrap_err().contains("cannot stand in a name"));

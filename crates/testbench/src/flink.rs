@@ -9,6 +9,7 @@ mod metadata;
 mod warm;
 mod zookeeper;
 
+pub(crate) use cluster::lock;
 pub use cluster::{Builder, Cluster, SavepointDirectory, SavepointTrigger, savepoint_directories};
 pub use distribution::{Distribution, Release};
 pub(crate) use job::Target;

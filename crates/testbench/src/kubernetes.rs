@@ -20,7 +20,7 @@ mod part;
 mod scratch;
 mod worker;
 
-pub use api::Api;
+pub use api::{Api, Connection};
 pub use audit::AuditEvent;
 pub use binaries::{ASK_IMAGE, VERSION, ask_image, coredns, helm, kubernetes as binaries};
 pub use door::{Exposed, Forward};

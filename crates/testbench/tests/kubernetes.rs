@@ -1,5 +1,7 @@
 //! The testbench starts a real Kubernetes that behaves as the other tests rely on.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -45,10 +47,20 @@ fn a_control_plane_alone_answers_audits_and_survives_a_killed_api_server() -> Re
         ("list", "pods", "team", 403)
     );
 
+    // One connection, many requests.
+    let mut connection = node.admin().connection()?;
+    for index in 0..20 {
+        let object = json!({ "metadata": { "name": format!("note-{index}") } });
+        let path = "/api/v1/namespaces/team/configmaps";
+        assert_eq!(connection.send("POST", path, Some(&object))?.0, 201);
+    }
+
     node.kill_api_server()?;
+    assert!(connection.send("GET", "/version", None).is_err());
     assert!(node.api("GET", "/version", None).is_err());
     node.start_api_server()?;
-    assert_eq!(node.api("GET", "/api/v1/namespaces/team", None)?.0, 200);
+    let path = "/api/v1/namespaces/team/configmaps?limit=5";
+    assert!(node.admin().get(path)?["metadata"]["continue"].is_string());
     Ok(())
 }
 

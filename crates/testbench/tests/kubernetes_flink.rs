@@ -9,9 +9,12 @@ use testbench::kubernetes::{Node, Options, PodSecurity, left_out};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
+/// One node for both: each needs the processor for itself while it starts.
 #[test]
-fn a_job_in_a_native_session_takes_a_savepoint_onto_the_volume() -> Result<()> {
-    if left_out("a_job_in_a_native_session_takes_a_savepoint_onto_the_volume") {
+fn native_sessions_take_savepoints_onto_a_volume_and_survive_with_high_availability() -> Result<()>
+{
+    if left_out("native_sessions_take_savepoints_onto_a_volume_and_survive_with_high_availability")
+    {
         return Ok(());
     }
     let node = Node::start(&Options {
@@ -20,15 +23,19 @@ fn a_job_in_a_native_session_takes_a_savepoint_onto_the_volume() -> Result<()> {
         ..Options::default()
     })?;
     node.namespace("streams", PodSecurity::Restricted)?;
-    let session = Session::start(&node, &SessionSpec::named("streams", "lt-session"))?;
+    a_job_takes_a_savepoint_onto_the_volume(&node)?;
+    a_highly_available_job_outlives_its_job_manager(&node)
+}
 
-    let labels = "labelSelector=app=lt-session,component=jobmanager,type=flink-native-kubernetes";
+fn a_job_takes_a_savepoint_onto_the_volume(node: &Node) -> Result<()> {
+    let session = Session::start(node, &SessionSpec::named("streams", "plain"))?;
+    let labels = "labelSelector=app=plain,component=jobmanager,type=flink-native-kubernetes";
     let deployments = format!("/apis/apps/v1/namespaces/streams/deployments?{labels}");
     let found = node.admin().get(&deployments)?;
-    assert_eq!(found["items"][0]["metadata"]["name"], "lt-session");
+    assert_eq!(found["items"][0]["metadata"]["name"], "plain");
     let rest = node
         .admin()
-        .get("/api/v1/namespaces/streams/services/lt-session-rest")?;
+        .get("/api/v1/namespaces/streams/services/plain-rest")?;
     assert_eq!(rest["spec"]["ports"][0]["name"], "rest");
 
     let job = session.submit(&JobSpec::named("orders"))?;
@@ -43,11 +50,22 @@ fn a_job_in_a_native_session_takes_a_savepoint_onto_the_volume() -> Result<()> {
     );
     assert_eq!(session.savepoint_directories()?.len(), 1);
 
-    session.delete(&node)?;
-    let services = node.admin().get("/api/v1/namespaces/streams/services")?;
-    assert!(
-        !services.to_string().contains("lt-session-rest"),
-        "{services}"
-    );
-    Ok(())
+    session.delete(node)?;
+    node.wait("the garbage collector", LIMIT, |node| {
+        let services = node.admin().get("/api/v1/namespaces/streams/services")?;
+        Ok((!services.to_string().contains("plain-rest")).then_some(()))
+    })
+}
+
+fn a_highly_available_job_outlives_its_job_manager(node: &Node) -> Result<()> {
+    let spec = SessionSpec::named("streams", "kept").high_availability();
+    let session = Session::start(node, &spec)?;
+    let job = session.submit(&JobSpec::named("orders"))?;
+    let before = job.overview()?["start-time"].as_u64();
+    session.delete_job_manager_pod(node)?;
+    session.wait_ready(node)?;
+    job.wait_running()?;
+    let after = job.overview()?["start-time"].as_u64();
+    assert!(after > before, "{before:?}, then {after:?}");
+    session.delete(node)
 }

@@ -175,4 +175,10 @@ fn a_wrong_configuration_fails_the_job_at_once(node: &Node, folder: &Path) {
     assert_eq!(pods.len(), 1, "it was tried again");
     let ended = &pods[0]["status"]["containerStatuses"][0]["state"]["terminated"];
     assert_eq!(ended["exitCode"], 2, "{ended}");
+    let name = pods[0]["metadata"]["name"].as_str().unwrap();
+    let said = node.logs("nightly", name).unwrap();
+    assert!(
+        said.contains("/etc/lowtide/lowtide.yaml") && said.contains("soon"),
+        "{said}"
+    );
 }

@@ -44,6 +44,8 @@ fn lowtide_check_takes_every_rendered_configuration() {
         let file = folder.path().join("lowtide.yaml");
         fs::write(&file, &text).unwrap();
         let output = Command::new(&lowtide)
+            .env("PRODUCTION_TOKEN", "a-token")
+            .env("ANALYTICS_TOKEN", "another-token")
             .args(["check", "--config"])
             .arg(&file)
             .output()

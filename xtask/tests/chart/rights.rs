@@ -159,12 +159,15 @@ fn the_roles_are_what_the_table_says() {
     let unsaid = format!("vvp: {{ ververica: {{ {url} }} }}");
     let fleet = format!("fleet: {{ kubernetes: {{ namespace: {FLINK} }} }}");
     let proxied = format!("fleet: {{ kubernetes: {{ namespace: {FLINK}, reach: proxy }} }}");
+    let elsewhere =
+        "fleet: { kubernetes: { namespace: flink, kubeconfig: /etc/other } }".to_owned();
     let flink = "session: { flink: { url: \"http://jobmanager:8081\" } }".to_owned();
     let both = format!("{pods}, {fleet}");
-    let cases: [(&str, &[&str]); 7] = [
+    let cases: [(&str, &[&str]); 8] = [
         (&api, &[]),
         (&unsaid, &[]),
         (&flink, &[]),
+        (&elsewhere, &[]),
         (&pods, &["`resolve: pods`"]),
         (&fleet, &["`kubernetes` platform"]),
         (&proxied, &["`kubernetes` platform", "`reach: proxy`"]),

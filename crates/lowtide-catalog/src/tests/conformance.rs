@@ -39,6 +39,20 @@ async fn a_catalog_in_memory_keeps_every_promise_while_it_lasts() {
 }
 
 #[tokio::test]
+async fn a_single_connection_keeps_them_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = Cell::new(0);
+    conformance::all(|| {
+        opened.set(opened.get() + 1);
+        let path = directory.path().join(format!("{}.db", opened.get()));
+        async move { Catalog::open_briefly(path).await.unwrap() }
+    })
+    .await;
+    let pauses = Catalog::open_briefly(directory.path().join("pauses.db")).await;
+    conformance::pauses(&pauses.unwrap()).await;
+}
+
+#[tokio::test]
 async fn sqlite_remembers_pauses() {
     let directory = tempfile::tempdir().unwrap();
     conformance::pauses(&open_in(directory.path()).await).await;

@@ -18,7 +18,7 @@ pub use look::{LOOKS_AFTER, look};
 pub use pace::{backoff, poll_delay};
 pub use seen::{
     CONTEXT_SAVEPOINTS, Context, Found, Listed, ListedState, Next, Operation, Reply, Searched,
-    Seen, Step,
+    Seen, Step, Usual,
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -326,7 +326,8 @@ pub enum AttemptEnd {
     LostSight,
 }
 
-/// A directory that nobody but one attempt writes to.
+/// A directory that nobody but one attempt writes to; or, where nothing is remembered
+/// ([`Run::look_first_from`]), but the attempts of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnDirectory {
     /// The directory.
@@ -342,7 +343,10 @@ pub struct Listing {
     pub before: BTreeSet<SavepointId>,
     /// The one that fills the slot, once known.
     pub savepoint: Option<SavepointId>,
-    /// Whether that one is someone else's: it carries no mark of ours, and no reply to us named
+    /// Those that were taken for it and proved broken, while nothing said that they are ours.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub broken: BTreeSet<SavepointId>,
+    /// Whether [`Self::savepoint`] is someone else's: it carries no mark of ours, and no reply to us named
     /// it.
     pub foreign: bool,
 }

@@ -3,44 +3,70 @@
 
 use jiff::SignedDuration;
 
+use super::seen::Usual;
 use crate::name::RunId;
 
 /// Longest wait between two questions, in seconds: what takes minutes may be seen a minute late.
 const POLL_S_MAX: f64 = 75.0;
-/// Shortest wait between two questions, in seconds: a request on loopback takes about as long.
+/// Shortest wait between two questions, in seconds, while nothing tells that the end is near: a
+/// savepoint takes longer than that to be accepted.
 const POLL_S_MIN: f64 = 0.003;
+/// Shortest wait between two questions around the expected end, in seconds: a question on
+/// loopback takes about as long.
+const NEAR_S_MIN: f64 = 0.000_5;
+
+/// The end is near from this share of the time that the quickest took.
+const NEAR_FROM: f64 = 0.9;
+/// The end is near until this multiple of the usual time.
+const NEAR_UNTIL: f64 = 1.25;
+/// Questions while the end is near: so many that the answer is late by about a fiftieth, so few
+/// that 40 are enough with what comes before and after.
+const NEAR_QUESTIONS: f64 = 12.0;
+/// Up to this multiple of the usual time a savepoint is slow; beyond, nobody knows what it is.
+const SLOW_UNTIL: f64 = 2.5;
 
 /// First backoff, in milliseconds.
 const BACKOFF_FIRST_MS: u64 = 500;
 /// Longest backoff, in milliseconds: a cluster that came back is found within half a minute.
 const BACKOFF_LAST_MS: u64 = 30_000;
 
-/// How long to wait before asking again about a savepoint that was asked for `elapsed` ago and
-/// will probably take `expected`.
+/// How long to wait before asking again about a savepoint that was asked for `elapsed` ago, where
+/// earlier ones took what is `usual`.
 ///
 /// The wait grows with the time passed, so that the answer is late by a share of the savepoint's
 /// own time and the number of questions grows with its logarithm: at most 40 for ten minutes.
-/// Where earlier savepoints tell how long this one will take, the questions meet its end.
-pub fn poll_delay(elapsed: SignedDuration, expected: Option<SignedDuration>) -> SignedDuration {
+/// Where earlier savepoints tell how long this one will take, the questions are saved for the
+/// time around its end.
+pub fn poll_delay(elapsed: SignedDuration, usual: Option<Usual>) -> SignedDuration {
     let elapsed = elapsed.as_secs_f64().max(0.0);
-    let by_age = if elapsed < 0.100 {
-        0.35 * elapsed
+    let delay = match usual.filter(|usual| usual.middle.is_positive()) {
+        Some(usual) => with_history(elapsed, usual),
+        None => without_history(elapsed),
+    };
+    SignedDuration::from_secs_f64(delay.min(POLL_S_MAX))
+}
+
+fn without_history(elapsed: f64) -> f64 {
+    // Small jobs are many, and a share of a moment is next to nothing.
+    let share = if elapsed < 0.100 { 0.25 } else { 0.50 };
+    (share * elapsed).max(POLL_S_MIN)
+}
+
+fn with_history(elapsed: f64, usual: Usual) -> f64 {
+    let middle = usual.middle.as_secs_f64();
+    let near_from = usual.early.as_secs_f64().min(middle) * NEAR_FROM;
+    let near_until = middle * NEAR_UNTIL;
+    if elapsed < near_from {
+        // In case that it is quicker than ever; but come back right when the end is near.
+        let by_age = elapsed.max(POLL_S_MIN);
+        by_age.min((near_from - elapsed).max(NEAR_S_MIN))
+    } else if elapsed < near_until {
+        ((near_until - near_from) / NEAR_QUESTIONS).max(NEAR_S_MIN)
+    } else if elapsed < middle * SLOW_UNTIL {
+        (0.50 * elapsed).max(POLL_S_MIN)
     } else {
-        0.50 * elapsed
-    };
-    let expected = expected
-        .map(|expected| expected.as_secs_f64())
-        .filter(|expected| *expected > 0.0);
-    let delay = match expected {
-        // Just before the expected end, come back right at it.
-        Some(expected) if elapsed < expected * 0.97 => by_age.min(expected * 0.97 - elapsed),
-        // Around it, ask in small steps.
-        Some(expected) if elapsed < expected * 1.10 => by_age.min(expected / 25.0),
-        // It takes longer than ever: nobody knows how long.
-        Some(_) => 0.90 * elapsed,
-        None => by_age,
-    };
-    SignedDuration::from_secs_f64(delay.clamp(POLL_S_MIN, POLL_S_MAX))
+        (0.90 * elapsed).max(POLL_S_MIN)
+    }
 }
 
 /// Full-jitter backoff after `faults` faults in a row: anywhere between nothing and a bound that
@@ -61,40 +87,66 @@ pub fn backoff(run: RunId, faults: u32) -> SignedDuration {
 mod tests {
     use super::*;
 
-    fn questions(total: SignedDuration, expected: Option<SignedDuration>) -> (u32, SignedDuration) {
+    fn questions(total: SignedDuration, usual: Option<Usual>) -> (u32, SignedDuration) {
         let mut at = SignedDuration::ZERO;
         let mut count = 0;
         while at < total {
-            at += poll_delay(at, expected);
+            at += poll_delay(at, usual);
             count += 1;
         }
         (count, at - total)
+    }
+
+    /// What was usual for a savepoint that now takes `total`: shorter, longer, always the same,
+    /// and now this and now that.
+    fn histories(total: SignedDuration) -> impl Iterator<Item = Usual> {
+        let middles = [1, 2, 3, 5, 10, 100, 10_000].map(|share| total / share);
+        middles.into_iter().chain([total * 2]).flat_map(|middle| {
+            [1, 2, 5, 100].map(|share| Usual {
+                early: middle / share,
+                middle,
+            })
+        })
     }
 
     #[test]
     fn at_most_forty_questions_for_ten_minutes() {
         for seconds in 1..=600 {
             let total = SignedDuration::from_secs(seconds);
-            let shares = [1, 2, 3, 5, 10, 100, 10_000].map(|share| Some(total / share));
-            for expected in shares.into_iter().chain([None, Some(total * 2)]) {
-                let (count, _) = questions(total, expected);
+            for usual in histories(total).map(Some).chain([None]) {
+                let (count, _) = questions(total, usual);
                 assert!(
                     count <= 40,
-                    "{count} questions for {seconds} s, expecting {expected:?}"
+                    "{count} questions for {seconds} s, where {usual:?} is usual"
                 );
             }
         }
     }
 
     #[test]
-    fn an_expected_end_is_met_within_a_twentieth() {
-        for ms in [40, 400, 4_000, 400_000] {
+    fn a_usual_end_is_met_within_a_twentieth() {
+        for ms in [20, 40, 400, 4_000, 400_000] {
             let total = SignedDuration::from_millis(ms);
-            let (_, late) = questions(total, Some(total));
-            assert!(
-                late.as_millis() <= i128::from(ms / 20).max(3),
-                "{late:?} late for {ms} ms"
-            );
+            for early in [total, total * 2 / 3] {
+                let usual = Usual {
+                    early,
+                    middle: total,
+                };
+                let (_, late) = questions(total, Some(usual));
+                assert!(
+                    late.as_micros() <= i128::from(ms * 1_000 / 20),
+                    "{late:?} late for {ms} ms"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn without_history_it_is_late_by_half_at_most() {
+        for ms in [20, 40, 400, 4_000, 100_000] {
+            let total = SignedDuration::from_millis(ms);
+            let (_, late) = questions(total, None);
+            assert!(late <= total / 2, "{late:?} late for {ms} ms");
         }
     }
 

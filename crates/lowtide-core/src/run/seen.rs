@@ -145,10 +145,19 @@ pub enum Seen {
 /// What the decision goes by besides the row and what was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Context {
-    /// The median duration of the application's savepoints.
-    pub expected: Option<SignedDuration>,
+    /// How long the application's savepoints usually take.
+    pub usual: Option<Usual>,
     /// The median state size of the application's good savepoints, in bytes.
     pub median_bytes: Option<u64>,
+}
+
+/// How long an application's savepoints usually take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usual {
+    /// One in ten was quicker.
+    pub early: SignedDuration,
+    /// Half of them were.
+    pub middle: SignedDuration,
 }
 
 /// How many of the application's latest good savepoints count for its medians: enough to level
@@ -156,18 +165,28 @@ pub struct Context {
 pub const CONTEXT_SAVEPOINTS: usize = 20;
 
 impl Context {
-    /// The medians of what was measured of the latest [`CONTEXT_SAVEPOINTS`] good kept
-    /// savepoints: durations in milliseconds, where known, and state sizes in bytes. Of an even
-    /// number, the smaller of the two in the middle: a value that was really seen.
+    /// What is usual by the latest [`CONTEXT_SAVEPOINTS`] good kept savepoints: durations in
+    /// milliseconds, where known, and state sizes in bytes. Quantiles are values that were
+    /// really seen: of an even number, the median is the smaller of the two in the middle.
     pub fn of_measures(durations_ms: Vec<u64>, state_bytes: Vec<u64>) -> Self {
-        let expected = median(durations_ms)
-            .and_then(|ms| i64::try_from(ms).ok())
-            .map(SignedDuration::from_millis);
         Self {
-            expected,
+            usual: usual(durations_ms),
             median_bytes: median(state_bytes),
         }
     }
+}
+
+fn usual(mut durations_ms: Vec<u64>) -> Option<Usual> {
+    durations_ms.sort_unstable();
+    let last = durations_ms.len().checked_sub(1)?;
+    let at = |index: usize| {
+        let ms = durations_ms.get(index).copied()?;
+        i64::try_from(ms).ok().map(SignedDuration::from_millis)
+    };
+    Some(Usual {
+        early: at(last / 10)?,
+        middle: at(last / 2)?,
+    })
 }
 
 fn median(mut values: Vec<u64>) -> Option<u64> {

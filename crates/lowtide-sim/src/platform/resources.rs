@@ -105,7 +105,9 @@ impl State {
         let keeps_marks = self.platforms[platform]
             .lister
             .is_some_and(|lister| lister.keeps_marks);
-        let listed_from = (now + self.list_lag(now)).min(called_at + LISTED_WITHIN).max(now);
+        let listed_from = (now + self.list_lag(now))
+            .min(called_at + LISTED_WITHIN)
+            .max(now);
         let (id, taken) = self.make(
             now,
             Wanted {

@@ -101,13 +101,10 @@ mod tests {
         namespace: "flink",
     };
 
+    type Asked = Arc<Mutex<Vec<HttpRequest<()>>>>;
+
     /// Gives these answers, one after the other, and keeps what was asked.
-    fn api(
-        answers: Vec<(u16, Value)>,
-    ) -> (
-        Api<PartialObjectMeta<Pod>>,
-        Arc<Mutex<Vec<HttpRequest<()>>>>,
-    ) {
+    fn api(answers: Vec<(u16, Value)>) -> (Api<PartialObjectMeta<Pod>>, Asked) {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let asked_here = Arc::clone(&asked);
         let answers = Arc::new(Mutex::new(answers.into_iter()));

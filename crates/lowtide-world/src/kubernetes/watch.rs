@@ -252,3 +252,131 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::sync::Mutex;
+
+    use http::{Request as HttpRequest, Response};
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::Client;
+    use kube::client::Body;
+    use kube::core::PartialObjectMeta;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const REQUEST: Request<'_> = Request {
+        verb: "watch",
+        group: "",
+        resource: "pods",
+        namespace: "flink",
+    };
+    const WAIT_MAX: Duration = Duration::from_mins(2);
+
+    /// Gives each list and each watch the next of its answers; one that has no more is never
+    /// answered.
+    fn watched(
+        lists: Vec<(u16, Value)>,
+        watches: Vec<(u16, Value)>,
+    ) -> Watched<PartialObjectMeta<Pod>> {
+        let answers = Mutex::new((VecDeque::from(lists), VecDeque::from(watches)));
+        let server = tower::service_fn(move |request: HttpRequest<Body>| {
+            let query = request.uri().query().unwrap_or_default();
+            let mut answers = answers.lock().unwrap();
+            let answer = if query.contains("watch=true") {
+                answers.1.pop_front()
+            } else {
+                answers.0.pop_front()
+            };
+            async move {
+                let Some((status, body)) = answer else {
+                    return std::future::pending().await;
+                };
+                let line = format!("{body}\n").into_bytes();
+                let response = Response::builder().status(status);
+                Ok::<_, Infallible>(response.body(Body::from(line)).unwrap())
+            }
+        });
+        let api = Api::namespaced(Client::new(server, "flink"), "flink");
+        Watched::begin(api, "app=flink-job", None, &REQUEST)
+    }
+
+    fn list(version: &str, name: &str) -> (u16, Value) {
+        let pod = json!({ "metadata": { "name": name, "resourceVersion": version } });
+        let list = json!({ "metadata": { "resourceVersion": version }, "items": [pod] });
+        (200, list)
+    }
+
+    fn expired() -> Value {
+        json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired",
+            "message": "too old resource version: 7 (9)", "code": 410,
+        })
+    }
+
+    async fn names(watched: &Watched<PartialObjectMeta<Pod>>) -> Result<Vec<String>, Fault> {
+        let pods = watched.read(WAIT_MAX).await?;
+        Ok(pods.iter().map(|pod| pod.name_any()).collect())
+    }
+
+    /// Reads until the second list is in: the first one may be read before the watch after it
+    /// fails.
+    async fn becomes(watched: &Watched<PartialObjectMeta<Pod>>, wanted: &str) {
+        let reads = async {
+            while names(watched).await.unwrap() != [wanted] {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(WAIT_MAX, reads).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_that_is_too_old_leads_to_a_new_list() {
+        let event = (200, json!({ "type": "ERROR", "object": expired() }));
+        let watched = watched(vec![list("7", "a"), list("9", "b")], vec![event]);
+        becomes(&watched, "b").await;
+    }
+
+    /// `kube`'s watcher alone would ask for the same old version for ever.
+    #[tokio::test(start_paused = true)]
+    async fn so_does_one_that_is_refused_at_once() {
+        let watched = watched(vec![list("7", "a"), list("9", "b")], vec![(410, expired())]);
+        becomes(&watched, "b").await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_out_of_step_is_not_read() {
+        let down = (500, json!({ "code": 500, "message": "etcd is down" }));
+        let watched = watched(vec![list("7", "a")], vec![down]);
+        let mut standing = watched.standing.clone();
+        let is_out = |standing: &Standing| standing.fault.is_some();
+        standing.wait_for(is_out).await.unwrap();
+        let fault = names(&watched).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Transient);
+        assert!(fault.text.contains("etcd is down"), "{fault}");
+        assert!(watched.in_step_at().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_needs_a_person_is_told_at_once() {
+        let refused = (403, json!({ "code": 403, "message": "no" }));
+        let watched = watched(vec![refused], Vec::new());
+        let asked_at = tokio::time::Instant::now();
+        let fault = names(&watched).await.unwrap_err();
+        assert_eq!(fault.text, "Lowtide may not list pods in namespace `flink`");
+        assert!(asked_at.elapsed() < WAIT_MAX / 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_a_fault_after_a_while() {
+        let watched = watched(Vec::new(), Vec::new());
+        let fault = names(&watched).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Transient);
+        assert!(fault.text.contains("no answer within 120 s"), "{fault}");
+    }
+}

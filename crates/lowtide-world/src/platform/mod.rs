@@ -6,6 +6,8 @@ mod http;
 pub mod kubernetes;
 pub mod ververica;
 
+use std::sync::Arc;
+
 use crate::kubernetes::Source;
 use crate::store::Paths;
 
@@ -51,7 +53,7 @@ pub(crate) enum Platform {
     /// A Flink cluster's REST endpoint.
     Flink {
         /// How to ask it.
-        client: Box<flink::Client>,
+        client: Arc<flink::Client>,
         /// Where to find what it writes.
         paths: Paths,
     },
@@ -75,7 +77,7 @@ impl Platform {
     pub(crate) fn new(settings: PlatformSettings) -> Result<Self, flink::SettingsError> {
         match settings {
             PlatformSettings::Flink(settings) => Ok(Self::Flink {
-                client: Box::new(flink::Client::new(&settings)?),
+                client: Arc::new(flink::Client::new(&settings)?),
                 paths: Paths::new(&settings.paths),
             }),
             PlatformSettings::Kubernetes(settings) => Ok(Self::Kubernetes {

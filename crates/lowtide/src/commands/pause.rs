@@ -21,7 +21,7 @@ pub async fn set(
     let setup = Setup::read(common)?;
     setup.must_remember(if paused { "pause" } else { "unpause" })?;
     let chosen = setup.chosen(&args.names)?;
-    let catalog = setup.catalog().await?;
+    let catalog = setup.catalog_briefly().await?;
     let mut applications = Vec::with_capacity(chosen.len());
     let mut table = Table::new(["name", "schedule"]);
     for application in chosen {

@@ -170,7 +170,7 @@ impl Serve {
         let row = run.clone();
         let task: AbortHandle = self
             .walks
-            .spawn(async move { engine.walk(row, &policy).await });
+            .spawn(async move { Box::pin(engine.walk(row, &policy)).await });
         self.open.insert(task.id(), run);
     }
 

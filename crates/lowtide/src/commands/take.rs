@@ -175,7 +175,7 @@ async fn fill(
     .await?;
     match waited.stopped {
         Some(stopped) => {
-            exit = exit.worse(say_how_to_resume(setup, stopped, &asked, &waited, printer))
+            exit = exit.worse(say_how_to_resume(setup, stopped, &asked, &waited, printer));
         }
         // Where there is no `serve`, nobody else finds a savepoint that came late to an earlier run.
         // Last, because a store that hangs must not hold a savepoint up.
@@ -184,27 +184,35 @@ async fn fill(
             .await
             .map_err(Trouble::catalog("look back at ended runs"))?,
     }
+    engine.catalog.leave();
     Ok(exit)
 }
 
 /// Opens the catalog, and clients for the platforms of the applications wanted and of the runs
-/// that may have to be taken over.
+/// that may have to be taken over. The platforms are greeted meanwhile.
 async fn open(
     setup: &Setup,
     wanted: &[Application],
     progress: Arc<Progress>,
 ) -> Result<(RealEngine, BTreeSet<PlatformName>), Trouble> {
-    let catalog = setup.catalog().await?;
+    let of_wanted: BTreeSet<_> = wanted
+        .iter()
+        .map(|application| &application.key.platform)
+        .collect();
+    let hands = setup.hands(&of_wanted, Source::List)?;
+    tokio::spawn(hands.greet());
+    let catalog = setup.catalog_briefly().await?;
     let open = catalog
         .open_runs()
         .await
         .map_err(Trouble::catalog("read the runs under way"))?;
-    let platforms: BTreeSet<_> = wanted
-        .iter()
-        .map(|application| &application.key.platform)
-        .chain(open.iter().map(|run| &run.application.platform))
-        .collect();
-    let hands = setup.hands(&platforms, Source::List)?;
+    let of_open = open.iter().map(|run| &run.application.platform);
+    let platforms: BTreeSet<_> = of_wanted.iter().copied().chain(of_open).collect();
+    let hands = if platforms == of_wanted {
+        hands
+    } else {
+        setup.hands(&platforms, Source::List)?
+    };
     let engine = setup::engine(catalog, hands, move |run| progress.saw(run))?;
     Ok((engine, platforms.into_iter().cloned().collect()))
 }

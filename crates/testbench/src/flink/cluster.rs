@@ -529,7 +529,7 @@ pub(super) fn logging(scratch: &Path, log: &Path) -> [OsString; 2] {
     ]
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A test that panicked elsewhere must not hide its own message behind ours.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -150,6 +150,8 @@ impl ControlPlane {
         command
             .args(["--leader-elect=false", "--secure-port=0"])
             .arg("--use-service-account-credentials")
+            // A claim and its volume find each other at this period; 15 seconds by default.
+            .arg("--pvclaimbinder-sync-period=1s")
             .arg(flag("kubeconfig", &kubeconfig))
             .arg(flag("root-ca-file", &credentials.path("ca.crt")))
             .arg(flag(

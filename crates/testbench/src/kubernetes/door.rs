@@ -67,7 +67,7 @@ impl Door {
             move |client: TcpStream| {
                 client.set_nodelay(true)?;
                 let inside = door.order(&format!("dial {target}"))?;
-                relay(client, inside)
+                relay(&client, &inside)
             },
             move || drop(TcpStream::connect(addr)),
         )?;
@@ -90,7 +90,7 @@ impl Door {
             move |inside: UnixStream| {
                 let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
                 server.set_nodelay(true)?;
-                relay(server, inside)
+                relay(&server, &inside)
             },
             move || drop(UnixStream::connect(&path)),
         )?;
@@ -195,14 +195,14 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 }
 
 /// Copies both ways until both have ended; the end of one direction is passed on.
-fn relay(tcp: TcpStream, unix: UnixStream) -> Result<()> {
+fn relay(tcp: &TcpStream, unix: &UnixStream) -> Result<()> {
     let (from_tcp, to_unix) = (tcp.try_clone()?, unix.try_clone()?);
     let there = named("relayed", move || {
         copy(from_tcp, &to_unix);
         // Where that fails the other end is gone already.
         let _ = to_unix.shutdown(Shutdown::Write);
     })?;
-    copy(unix, &tcp);
+    copy(unix, tcp);
     let _ = tcp.shutdown(Shutdown::Write);
     let _ = there.join();
     Ok(())

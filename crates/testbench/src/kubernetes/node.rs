@@ -28,8 +28,8 @@ use crate::{process, say};
 /// The API server answers after 2.5 s on an idle machine.
 const START_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// The controller manager makes a namespace's `default` service account within a second.
-const NAMESPACE_TIMEOUT: Duration = Duration::from_mins(1);
+/// The controller manager makes a service account and binds a claim within a second.
+const CONTROLLER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The name of the program in the list of parts.
 const API_SERVER: &str = "kube-apiserver";
@@ -104,6 +104,8 @@ impl Node {
     /// A program cannot be built or installed, ends by itself, or is not ready in time; the message holds the
     /// end of its log.
     pub fn start(options: &Options) -> Result<Self> {
+        // First of all: whoever may not run containers need not build what runs in them.
+        let cni = options.containers.then(packages::ensure).transpose()?;
         let programs = binaries::kubernetes()?;
         if options.containers {
             binaries::coredns()?;
@@ -112,11 +114,7 @@ impl Node {
         say::step(format!("starting Kubernetes {}", binaries::VERSION));
         let scratch = Scratch::make()?;
         let credentials = Credentials::make(scratch.path().join("credentials"))?;
-        let inside = if options.containers {
-            Some(Inside::make(&scratch)?)
-        } else {
-            None
-        };
+        let inside = cni.map(|cni| Inside::make(&scratch, cni)).transpose()?;
         let (place, addresses) = match &inside {
             Some(inside) => (inside.namespace.place(), Addresses::inside()),
             None => (Place::Here, Addresses::here()?),
@@ -324,7 +322,7 @@ impl Node {
             }},
         }))?;
         let path = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
-        self.wait("a service account", NAMESPACE_TIMEOUT, |node| {
+        self.wait("a service account", CONTROLLER_TIMEOUT, |node| {
             Ok((node.api.send("GET", &path, None)?.0 == 200).then_some(()))
         })
     }
@@ -426,10 +424,11 @@ impl Node {
         .map(drop)
     }
 
-    /// [`Node::volume`] for `ReadWriteMany`, and the claim.
+    /// [`Node::volume`] for `ReadWriteMany`, and the claim; waits until the two are bound, as the scheduler looks
+    /// only now and then whether a pod's claims are.
     ///
     /// # Errors
-    /// As [`Node::volume`].
+    /// As [`Node::volume`]; time is up.
     pub fn claimed_volume(&self, namespace: &str, claim: &str, path: &Path) -> Result<()> {
         self.volume(namespace, claim, path, "ReadWriteMany")?;
         self.apply(&json!({
@@ -442,8 +441,12 @@ impl Node {
                 "storageClassName": "",
                 "volumeName": format!("{namespace}-{claim}"),
             },
-        }))
-        .map(drop)
+        }))?;
+        let path = format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}");
+        self.wait("a claim to be bound", CONTROLLER_TIMEOUT, |node| {
+            let seen = node.api.get(&path)?;
+            Ok((seen["status"]["phase"] == "Bound").then_some(()))
+        })
     }
 
     /// Runs Helm as the administrator and returns what it printed.
@@ -484,8 +487,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inside {
-    fn make(scratch: &Scratch) -> Result<Self> {
-        let cni = packages::ensure()?;
+    fn make(scratch: &Scratch, cni: PathBuf) -> Result<Self> {
         let init = binaries::inside()?.join("init");
         let cgroup = Cgroup::make(scratch.name())?;
         let namespace = Namespace::start(&init, scratch.path())?;

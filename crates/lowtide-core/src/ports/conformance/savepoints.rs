@@ -7,7 +7,7 @@ use super::sample::{
     unread, verified,
 };
 use crate::ports::{Catalog, CatalogError, Commit};
-use crate::run::{CONTEXT_SAVEPOINTS, Context, Phase, Run};
+use crate::run::{CONTEXT_SAVEPOINTS, Context, Phase, Run, Usual};
 use crate::savepoint::{Savepoint, Standing, Verification};
 
 /// Savepoints appear with the step that records them, and not with one that is refused.
@@ -281,7 +281,10 @@ pub async fn medians_are_of_the_latest_good_kept<C: Catalog>(catalog: &C) {
     // Sizes 1000 to 1019: the smaller of the two in the middle. Durations of every other one,
     // 10000 to 10180: likewise.
     let wanted = Context {
-        expected: Some(SignedDuration::from_millis(10_080)),
+        usual: Some(Usual {
+            early: SignedDuration::from_millis(10_000),
+            middle: SignedDuration::from_millis(10_080),
+        }),
         median_bytes: Some(1_009),
     };
     assert_eq!(catalog.context(&application).await, Ok(wanted));

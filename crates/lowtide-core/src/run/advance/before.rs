@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 
 use super::super::pace::backoff;
 use super::super::{
-    Attempt, Cause, CauseKind, HoldKind, Origin, Outcome, OwnDirectory, Phase, STORE_DURATION,
-    SkipReason,
+    Attempt, AttemptEnd, Cause, CauseKind, HoldKind, Origin, Outcome, OwnDirectory, Phase,
+    STORE_DURATION, SkipReason,
 };
 use super::{Walk, of_fault};
 use crate::Bug;
@@ -242,13 +242,21 @@ impl Walk<'_> {
         if directory.is_none() && listing.is_none() {
             return self.look_for_name_again();
         }
-        // Where the id is a mark in a list it marks the run: no run makes two such requests.
-        let marks = if listing.is_some() { 1 } else { number };
+        let counted = if listing.is_some() {
+            // Where the id is a mark in a list it marks the run: no run makes two such requests.
+            1
+        } else if self.run.look_first_from.is_some() {
+            // Whoever remembers nothing asks for the first id first: the next one is used only
+            // when that has been.
+            number.saturating_sub(self.attempts_not_made())
+        } else {
+            number
+        };
         self.run.attempts.push(Attempt {
             number,
             job,
             job_started_at: vitals.started_at,
-            trigger_id: TriggerId::of_attempt(self.run.id, marks),
+            trigger_id: TriggerId::of_attempt(self.run.id, counted),
             directory,
             listing,
             format: self.format(),
@@ -272,15 +280,27 @@ impl Walk<'_> {
         }
     }
 
-    /// A directory that nobody but this attempt will write to.
+    /// How many attempts were never delivered.
+    fn attempts_not_made(&self) -> u32 {
+        let not_made = |attempt: &&Attempt| matches!(attempt.end, Some(AttemptEnd::NotSent { .. }));
+        u32::try_from(self.run.attempts.iter().filter(not_made).count()).unwrap_or(u32::MAX)
+    }
+
+    /// A directory that nobody but this attempt will write to, or but this run.
     fn own_directory(&self, vitals: &Vitals, number: u32) -> Option<OwnDirectory> {
         let base = match self.target() {
             Some(target) => qualified(target, vitals.default_scheme.as_deref()),
             None => vitals.savepoint_directory.clone()?,
         };
+        // Where nothing is remembered, an earlier process may have made more attempts than this
+        // one knows of: all of a run share the directory of the first, where they are found.
+        let named = match self.run.look_first_from {
+            Some(_) => 1,
+            None => number,
+        };
         let target = base
             .join(self.run.application.application.as_str())
-            .join(&self.run.directory_name(number));
+            .join(&self.run.directory_name(named));
         Some(OwnDirectory { target, base })
     }
 

@@ -68,7 +68,7 @@ impl Walk<'_> {
         directories: Result<Vec<Found>, Fault>,
     ) {
         match directories {
-            Ok(found) => match with_metadata(&found) {
+            Ok(found) => match self.complete_in(&found) {
                 Some(location) => self.completed(location, false),
                 None => self.attempt_failed(cause),
             },
@@ -215,7 +215,7 @@ impl Walk<'_> {
             .as_ref()
             .ok()
             .filter(|_| is_own)
-            .and_then(|found| with_metadata(found))
+            .and_then(|found| self.complete_in(found))
         {
             return self.completed(location, false);
         }
@@ -236,6 +236,22 @@ impl Walk<'_> {
                 .rest_until
                 .map(|at| at.min((first + EMPTY_TWICE_APART).max(self.now)));
         }
+    }
+
+    /// What lies complete in the attempt's directory, but for what an earlier attempt of the run
+    /// has ended with already.
+    pub(super) fn complete_in(&self, found: &[Found]) -> Option<Location> {
+        let (_, earlier) = self.run.attempts.split_last()?;
+        let is_known = |location: &Location| {
+            earlier
+                .iter()
+                .any(|attempt| attempt.location.as_ref() == Some(location))
+        };
+        found
+            .iter()
+            .filter(|found| found.has_metadata && !is_known(&found.location))
+            .map(|found| found.location.clone())
+            .min()
     }
 
     /// Whether the job, as just seen, can no longer complete what was asked for.
@@ -283,14 +299,6 @@ impl Walk<'_> {
         });
         self.again_or_fail(Cause::new(CauseKind::Lost, text));
     }
-}
-
-pub(super) fn with_metadata(found: &[Found]) -> Option<Location> {
-    found
-        .iter()
-        .filter(|found| found.has_metadata)
-        .map(|found| found.location.clone())
-        .min()
 }
 
 /// What keeps a search from ending, for people.

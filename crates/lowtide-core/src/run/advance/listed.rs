@@ -4,16 +4,22 @@
 //! not among them fills the slot, whoever asked: a second savepoint of the same moment would
 //! prove nothing more. It is *ours* only with our own mark on it, or where the reply to our own
 //! request named it; else it is foreign, and never deleted. The request is never repeated.
+//!
+//! Where nothing is remembered of what an earlier process did, the platform is the memory: the
+//! first trigger id, the run's directory, or the list are looked at before the call, and without
+//! that look there is none.
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::super::{
     ARRIVES_WITHIN, Attempt, CLOCKS_APART_MAX, Cause, CauseKind, EMPTY_TWICE_APART, Listed,
-    ListedState, Listing, Operation, Searched,
+    ListedState, Listing, Operation, Phase, Searched,
 };
 use super::Walk;
 use crate::Bug;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::gate::Vitals;
 use crate::name::{Location, SavepointId};
 use crate::planted::planted;
@@ -95,6 +101,25 @@ impl Walk<'_> {
         self.completed(location, true);
     }
 
+    /// What was taken for the answer is someone else's, and broken: ours may be another one, or
+    /// still on its way.
+    pub(super) fn look_for_another(&mut self, location: &Location, finding: &str) {
+        self.with_attempt(|attempt| {
+            if let Some(listing) = &mut attempt.listing {
+                listing.broken.extend(listing.savepoint.take());
+                listing.foreign = false;
+            }
+            attempt.location = None;
+            attempt.accepted_at = None;
+            attempt.completed_at = None;
+            attempt.reads = 0;
+        });
+        self.enter(Phase::Triggering);
+        self.lose_sight(&format!(
+            "{location}, which the platform lists since the request, is broken: {finding}"
+        ));
+    }
+
     /// Nothing complete and nothing on its way: at the deadline that is the end. Seen twice: the
     /// first list may be older than the time at which it is judged.
     fn nothing_listed(&mut self, failure: Option<Cause>) {
@@ -158,16 +183,27 @@ impl Walk<'_> {
         }
         match operation {
             Err(fault) => self.could_not_look(&fault),
-            Ok(Operation::NotFound { .. }) => {
-                let there = directories.unwrap_or_default();
-                match super::following::with_metadata(&there) {
+            Ok(Operation::NotFound { job_started_at }) => match directories {
+                Ok(there) => match self.complete_in(&there) {
                     Some(location) => {
                         self.asked_by_an_earlier_process();
                         self.completed(location, false);
                     }
                     None => self.send(),
-                }
-            }
+                },
+                Err(_) if self.nothing_was_accepted(job_started_at) => self.send(),
+                Err(fault) if fault.kind == FaultKind::Transient => self.could_not_look(&fault),
+                Err(fault) => self.fail(
+                    Cause::new(
+                        CauseKind::LostSight,
+                        format!(
+                            "without a catalog, what an earlier process may have asked for shows only in the attempt's directory, and that cannot be read: {}",
+                            fault.text
+                        ),
+                    )
+                    .hint("give Lowtide a catalog that outlives it, or a way to read the savepoint directory (`paths:`)"),
+                ),
+            },
             Ok(Operation::Listed(listed)) => {
                 let asked = self
                     .run
@@ -185,6 +221,22 @@ impl Walk<'_> {
                 self.known(known);
             }
         }
+    }
+
+    /// Whether a 404 alone proves that nobody asked for this slot's savepoint with success: the
+    /// incarnation that answers was there before the slot's time, and would still remember.
+    fn nothing_was_accepted(&self, job_started_at: Option<Timestamp>) -> bool {
+        let asked_from = self.run.nominal().unwrap_or(self.run.created_at);
+        let Some(attempt) = self.run.attempt() else {
+            return false;
+        };
+        let remembered = Attempt {
+            sent_at: Some(asked_from),
+            ..attempt.clone()
+        }
+        .repeat_until();
+        job_started_at.is_some_and(|started| started + CLOCKS_APART_MAX < asked_from)
+            && remembered.is_some_and(|until| self.now + CLOCKS_APART_MAX < until)
     }
 
     /// Without a look there is no call, also at the deadline.
@@ -208,10 +260,9 @@ impl Walk<'_> {
 /// What the request may have become.
 fn candidates(attempt: &Attempt, listed: Vec<Listed>) -> Vec<Listed> {
     let is_old = |one: &Listed| {
-        attempt
-            .listing
-            .as_ref()
-            .is_some_and(|listing| listing.before.contains(&one.id))
+        attempt.listing.as_ref().is_some_and(|listing| {
+            listing.before.contains(&one.id) || listing.broken.contains(&one.id)
+        })
     };
     listed
         .into_iter()

@@ -93,9 +93,6 @@ impl Walk<'_> {
             .attempt()
             .and_then(|attempt| attempt.sent_at)
             .unwrap_or(now);
-        self.rest(poll_delay(
-            now.duration_since(sent_at),
-            self.context.expected,
-        ));
+        self.rest(poll_delay(now.duration_since(sent_at), self.context.usual));
     }
 }

@@ -133,6 +133,9 @@ impl Walk<'_> {
         let Some(location) = self.record(standing, verification, None, beside) else {
             return self.enter(Phase::Resolving);
         };
+        if standing == Standing::Foreign {
+            return self.look_for_another(&location, &text);
+        }
         self.attempt_failed(
             Cause::new(CauseKind::Broken, text)
                 .hint(format!("`lowtide inspect {location}` lists everything that is wrong; something removed or cut files while Flink wrote them")),

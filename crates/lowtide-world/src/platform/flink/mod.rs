@@ -98,29 +98,54 @@ impl Client {
         overview.jobs.into_iter().map(job_seen).collect()
     }
 
-    /// What the job looks like just now: four requests at once, then one for each source vertex.
+    /// Reads the cluster's configuration for the first gate, and leaves two connections behind:
+    /// Flink takes longer to accept one than to answer.
+    pub async fn greet(&self) {
+        // Who is at the gate asks again, and is told what is wrong. `/config` is what the web
+        // interface asks for first; nothing in it is needed.
+        let _ = tokio::join!(
+            self.cluster(),
+            self.endpoint.get("/config", SMALL_BYTES_MAX)
+        );
+    }
+
+    /// What the job looks like just now: its details and then its source vertices, beside that
+    /// its checkpoints and their configuration.
     pub async fn vitals(&self, job: &JobId) -> Result<Vitals, Fault> {
         let id = job.as_str();
-        let (details, checkpoints, config) = (
-            format!("/jobs/{id}"),
-            format!("/jobs/{id}/checkpoints"),
-            format!("/jobs/{id}/checkpoints/config"),
-        );
-        let (details, checkpoints, config, cluster) = tokio::join!(
-            self.get::<wire::Job>(&details, JOB_BYTES_MAX),
-            self.get::<wire::Checkpoints>(&checkpoints, SMALL_BYTES_MAX),
-            self.get::<wire::CheckpointConfig>(&config, SMALL_BYTES_MAX),
-            self.cluster(),
-        );
-        let details = details?;
+        let (details, (checkpoints, config), cluster) =
+            tokio::join!(self.details(id), self.checkpoints(id), self.cluster());
+        let (job, back_pressured) = details?;
         let read = vitals::Read {
             checkpoints: unless_gone(checkpoints)?,
             config: unless_gone(config)?,
             cluster: cluster?,
-            back_pressured: self.back_pressured(id, &details).await,
-            job: details,
+            back_pressured,
+            job,
         };
         vitals::vitals(&read)
+    }
+
+    /// The job's details, and whether a source of it is held back.
+    async fn details(&self, id: &str) -> Result<(wire::Job, Option<bool>), Fault> {
+        let job: wire::Job = self.get(&format!("/jobs/{id}"), JOB_BYTES_MAX).await?;
+        let back_pressured = self.back_pressured(id, &job).await;
+        Ok((job, back_pressured))
+    }
+
+    /// The job's checkpoints, then their configuration: over one connection, since another one
+    /// costs more than the second answer.
+    async fn checkpoints(
+        &self,
+        id: &str,
+    ) -> (
+        Result<wire::Checkpoints, Fault>,
+        Result<wire::CheckpointConfig, Fault>,
+    ) {
+        let path = format!("/jobs/{id}/checkpoints");
+        let checkpoints = self.get(&path, SMALL_BYTES_MAX).await;
+        let config = self.get(&format!("{path}/config"), SMALL_BYTES_MAX).await;
+        (checkpoints, config)
     }
 
     /// Asks for a savepoint, once.

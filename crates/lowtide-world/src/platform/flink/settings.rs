@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::platform::http::{Auth, Connection, TIMEOUT};
+use crate::platform::http::{Auth, Connection, TIMEOUT, redacted};
 
 /// How to reach one Flink cluster.
 #[derive(Clone)]
@@ -53,8 +53,29 @@ impl Settings {
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
-            .field("connection", &self.connection())
+            .field("url", &redacted(&self.url))
+            .field("auth", &self.auth)
+            .field("ca", &self.ca)
+            .field("client_cert", &self.client_cert)
+            .field("timeout", &self.timeout)
             .field("paths", &self.paths)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let shown = Settings::new("http://ann:tops3cret@host/flink/".parse().unwrap());
+        let shown = format!("{shown:?}");
+        assert!(
+            shown.contains("host") && !shown.contains("tops3cret"),
+            "{shown}"
+        );
     }
 }

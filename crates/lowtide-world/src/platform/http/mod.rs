@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::chain::causes;
 use crate::kubernetes::{self, ServiceProxy};
 use crate::text::one_line;
+pub(super) use settings::redacted;
 pub use settings::{Auth, Connection, SettingsError, TIMEOUT};
 
 /// How long to wait for a connection. Together with `DELIVERY_TIMEOUT` no more than what must be

@@ -98,7 +98,7 @@ impl fmt::Debug for Connection {
 }
 
 /// The address as it may be shown: without user, password and query.
-fn redacted(url: &Url) -> String {
+pub(in crate::platform) fn redacted(url: &Url) -> String {
     let mut shown = url.clone();
     let hidden = shown
         .set_username("")

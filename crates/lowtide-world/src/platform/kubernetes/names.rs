@@ -55,22 +55,11 @@ impl Seen {
         }
         let jobs = self.jobs();
         let is_found = (jobs.iter()).any(|job| job.name == name && !job.state.is_ended());
-        match self.first_fault() {
+        let silent = self.clusters.values().find_map(|jobs| jobs.as_ref().err());
+        match silent {
             Some(fault) if !is_found => Err(passing(fault)),
             _ => Ok(jobs),
         }
-    }
-
-    /// Every job under both of its names; a fault where a cluster did not answer.
-    pub fn all(&self) -> Result<Vec<JobSeen>, Fault> {
-        match self.first_fault() {
-            Some(fault) => Err(passing(fault)),
-            None => Ok(self.jobs()),
-        }
-    }
-
-    fn first_fault(&self) -> Option<&Fault> {
-        self.clusters.values().find_map(|jobs| jobs.as_ref().err())
     }
 
     fn jobs(&self) -> Vec<JobSeen> {
@@ -222,7 +211,6 @@ mod tests {
         // A job elsewhere has the name, but so has the cluster that does not answer.
         assert_eq!(meaning(&seen, "broken"), "silent");
         assert_eq!(seen.about("old").unwrap_err().kind, FaultKind::Transient);
-        assert_eq!(seen.all().unwrap_err().kind, FaultKind::Transient);
     }
 
     #[test]

@@ -46,19 +46,12 @@ impl Client {
         let answer = self.endpoint.delete(&path, SMALL_BYTES_MAX).await?;
         match answer.status {
             200..=299 if !answer.html => Ok(()),
-            405 | 501 => Err(self.cannot_delete()),
+            405 | 501 => Err(cannot_delete()),
             // Behind some gateways a release without the method answers so; then the savepoint
             // itself is still to be found.
-            404 if !answer.html && self.savepoint_is_there(id).await? => Err(self.cannot_delete()),
+            404 if !answer.html && self.savepoint_is_there(id).await? => Err(cannot_delete()),
             _ => Err(answer::fault(&answer)),
         }
-    }
-
-    fn cannot_delete(&self) -> Fault {
-        Fault::unsupported(
-            "this release of Ververica Platform cannot delete savepoints; 2.5 and later can",
-        )
-        .hint("delete the files in their store, and leave the entry on the platform")
     }
 
     async fn savepoint_is_there(&self, id: &SavepointId) -> Result<bool, Fault> {
@@ -107,4 +100,11 @@ impl Client {
             patched.metadata.id
         )))
     }
+}
+
+fn cannot_delete() -> Fault {
+    Fault::unsupported(
+        "this release of Ververica Platform cannot delete savepoints; 2.5 and later can",
+    )
+    .hint("delete the files in their store, and leave the entry on the platform")
 }

@@ -33,6 +33,13 @@ const JAVA: &str = "/opt/java";
 const MODULES: &str =
     "java.se,jdk.unsupported,jdk.crypto.ec,jdk.management,jdk.zipfs,jdk.naming.dns";
 
+/// Not `--strip-debug`: it also wants `objcopy`, and Debian's native libraries are stripped already.
+const SLIM: [&str; 3] = [
+    "--strip-java-debug-attributes",
+    "--no-header-files",
+    "--no-man-pages",
+];
+
 /// Within the 704 MB that a pod is given.
 const JOB_MANAGER_MEMORY: &str = "-Xms96m -Xmx320m -XX:MaxMetaspaceSize=160m -Xss512k";
 
@@ -63,6 +70,7 @@ fn key() -> Result<String> {
         &task_manager_script(),
         MODULES,
         ENTRYPOINT,
+        &SLIM.concat(),
     ] {
         hash.update(text);
     }
@@ -122,8 +130,8 @@ fn make(folder: &Path) -> Result<()> {
 /// A Java runtime of the modules alone, with its class data.
 fn link_runtime(target: &Path) -> Result<()> {
     let mut jlink = process::bound(java::bin()?.join("jlink"));
-    jlink.args(["--strip-debug", "--no-header-files", "--no-man-pages"]);
     jlink
+        .args(SLIM)
         .args(["--add-modules", MODULES, "--output"])
         .arg(target);
     process::output(jlink).context("jlink")?;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::image::{self, IMAGE, RELEASE, USER};
 use crate::control::Control;
-use crate::flink::{JobHandle, JobSpec, SavepointDirectory, Target, savepoint_directories};
+use crate::flink::{JobHandle, JobSpec, SavepointDirectory, Target, lock, savepoint_directories};
 use crate::kubernetes::{Forward, Node};
 use crate::{http, java, process, say};
 
@@ -50,13 +50,20 @@ impl SessionSpec {
     }
 
     /// Its JobManager's pod can be killed without losing its jobs: their graphs and checkpoints' places are kept
-    /// in ConfigMaps and on the volume.
+    /// in `ConfigMaps` and on the volume.
     #[must_use]
     pub fn high_availability(self) -> Self {
-        self.config("high-availability.type", "kubernetes").config(
-            "high-availability.storageDir",
-            format!("file://{VOLUME_PATH}/ha"),
-        )
+        let lease = "high-availability.kubernetes.leader-election";
+        self.config("high-availability.type", "kubernetes")
+            .config(
+                "high-availability.storageDir",
+                format!("file://{VOLUME_PATH}/ha"),
+            )
+            // A killed leader is followed when its lease ends: after 15 seconds by default. Shorter, yet longer
+            // than a stall of a busy machine.
+            .config(format!("{lease}.lease-duration"), "10 s")
+            .config(format!("{lease}.renew-deadline"), "8 s")
+            .config(format!("{lease}.retry-period"), "1 s")
     }
 
     /// One more configuration key, or another value for one of ours.
@@ -275,7 +282,7 @@ impl Session {
         }
     }
 
-    /// Deletes its Deployment, with which Kubernetes deletes the rest (but not the ConfigMaps of a highly
+    /// Deletes its Deployment, with which Kubernetes deletes the rest (but not the `ConfigMaps` of a highly
     /// available one), and waits until its pods are gone.
     ///
     /// # Errors
@@ -289,6 +296,26 @@ impl Session {
         node.wait("Flink's pods to be gone", START_TIMEOUT, |node| {
             Ok(self.pods(node, "")?.is_empty().then_some(()))
         })
+    }
+
+    /// Deletes its JobManager's pod, which is killed after a second of grace, and waits until it is gone. The
+    /// Deployment makes another: [`Session::wait_ready`] waits.
+    ///
+    /// # Errors
+    /// There is none, the API server refuses, or time is up.
+    pub fn delete_job_manager_pod(&self, node: &Node) -> Result<()> {
+        let pods = self.pods(node, ",component=jobmanager")?;
+        let pod = pods.first().context("there is no JobManager's pod")?;
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}", self.namespace);
+        node.admin()
+            // Not 0: then only the object goes at once, and the process whenever the kubelet comes to it.
+            .done("DELETE", &format!("{path}?gracePeriodSeconds=1"), None)?;
+        node.wait("the JobManager's pod to be gone", START_TIMEOUT, |node| {
+            Ok((node.api("GET", &path, None)?.0 == 404).then_some(()))
+        })?;
+        // A new one has no jar of the old one.
+        lock(&self.uploaded).clear();
+        Ok(())
     }
 
     /// The names of its pods with these labels too, as in `,component=taskmanager`.
