@@ -14,6 +14,7 @@ use testbench::kubernetes::left_out;
 use testbench::ververica::{Annotations, Call, Deed, Fault, Savepoint};
 
 use crate::release::{Release, soon};
+use crate::rights;
 use crate::scene::{LIMIT, NAMES, scene};
 use crate::vvp::{Vvp, marks};
 
@@ -107,6 +108,7 @@ impl Killed {
             self.vvp.savepoints(deployment, 1);
             assert_eq!(self.vvp.asked(deployment).len(), 1);
         }
+        rights::are_those_used(&self.release);
     }
 }
 

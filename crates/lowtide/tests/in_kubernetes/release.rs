@@ -227,12 +227,8 @@ pub fn slot(job: &Value) -> Timestamp {
 pub fn soon() -> (Timestamp, String) {
     let ready = Timestamp::now() + INSTALLED_WITHIN;
     let minute = whole_minute_after(ready);
-    (minute, format!("{} * * * *", minute_of_hour(minute)))
-}
-
-/// The minute of the hour, as cron counts.
-pub fn minute_of_hour(at: Timestamp) -> i8 {
-    at.to_zoned(TimeZone::UTC).minute()
+    let of_hour = minute.to_zoned(TimeZone::UTC).minute();
+    (minute, format!("{of_hour} * * * *"))
 }
 
 fn whole_minute_after(at: Timestamp) -> Timestamp {

@@ -1,7 +1,6 @@
 //! The daemon's pod is deleted while runs are in every phase: each slot is still filled once.
 //!
-//! One application stands in each phase, held there from outside: `due` behind a run of its own that does not
-//! end, `resolving` and `triggering` by replies that do not come, `waiting` by a deployment in transition,
+//! One application stands in each phase, held there from outside: `due` by a never-window, `resolving` and `triggering` by replies that do not come, `waiting` by a deployment in transition,
 //! `following` by a snapshot that stands still, `verifying` by a file that does not open.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +8,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use jiff::ToSpan as _;
+use jiff::{Timestamp, ToSpan as _};
 use lowtide_core::run::Outcome;
 use lowtide_core::savepoint::Standing;
 use serde_json::{Value, json};
@@ -19,10 +18,10 @@ use testbench::kubernetes::left_out;
 use testbench::lease::Lease;
 use testbench::ververica::{Call, Deed, DeploymentSpec, Fault, SimulatedLocation};
 
-use crate::release::{Release, minute_of_hour, soon};
+use crate::release::{Release, soon};
 use crate::rights;
 use crate::scene::{LIMIT, Scene, scene};
-use crate::vvp::{Vvp, marks};
+use crate::vvp::Vvp;
 
 /// The applications, each with the name of the phase that it stands in.
 const PHASES: [&str; 6] = [
@@ -57,21 +56,13 @@ fn deleted(how: &str, grace_s: Option<u32>) {
     let mut platform = held.vvp.values(scene, &namespace, "pods");
     platform["podsNamespace"] = json!(elsewhere);
 
-    // `due` has a slot a minute before the others, whose run is still there when its next one comes.
-    let (first, _) = soon();
-    let second = first + 1.minute();
-    let [early, late] = [first, second].map(minute_of_hour);
-    let applications = PHASES.map(|name| {
-        let minutes = match name {
-            "due" => format!("{early},{late}"),
-            _ => late.to_string(),
-        };
-        json!({ "name": name, "schedule": format!("{minutes} * * * *") })
-    });
+    let (slot, schedule) = soon();
+    let mut applications = PHASES.map(|name| json!({ "name": name }));
+    applications[0]["never"] = json!([never_in_the_minute_of(slot)]);
     release.install(json!({
         "mode": "serve",
         "applications": applications,
-        "schedule": "",
+        "schedule": schedule,
         "logFormat": "json",
         "platform": platform,
         "catalog": { "kind": "volume" },
@@ -89,34 +80,35 @@ fn deleted(how: &str, grace_s: Option<u32>) {
 
     let after = release.running_pod();
     release.wait("all runs to end", || {
-        Ok((Said::by(&release, &after).ended() == PHASES.len() + 1).then_some(()))
+        Ok((Said::by(&release, &after).ended() == PHASES.len()).then_some(()))
     });
     release.stop();
     let ledger = release.ledger();
     for name in PHASES {
-        let slots: BTreeSet<_> = if name == "due" { [first, second].into() } else { [second].into() };
-        let runs = ledger.runs_of(name);
-        let filled: BTreeSet<_> = runs.iter().filter_map(|run| run.nominal()).collect();
-        assert_eq!((&filled, runs.len()), (&slots, slots.len()), "{name}");
         let deployment = &held.deployments[name];
-        let savepoints = held.vvp.savepoints(deployment, slots.len());
-        assert_eq!(held.vvp.asked(deployment).len(), slots.len(), "{name}");
-        assert_eq!(marks(&savepoints).len(), slots.len(), "{name}");
-        for run in runs {
-            let Some(Outcome::Kept { location }) = &run.outcome else {
-                panic!("{name}: {:?}", run.outcome);
-            };
-            assert_eq!(ledger.standing(location.as_str()), Standing::Kept, "{name}");
-        }
+        held.vvp.savepoints(deployment, 1);
+        assert_eq!(held.vvp.asked(deployment).len(), 1, "{name}");
+        let runs = ledger.runs_of(name);
+        assert_eq!(runs.len(), 1, "{name}");
+        assert_eq!(runs[0].nominal(), Some(slot), "{name}");
+        let Some(Outcome::Kept { location }) = &runs[0].outcome else {
+            panic!("{name}: {:?}", runs[0].outcome);
+        };
+        assert_eq!(ledger.standing(location.as_str()), Standing::Kept, "{name}");
     }
     rights::are_those_used(&release);
+}
+
+/// A never-window that holds a slot back for a minute.
+fn never_in_the_minute_of(slot: Timestamp) -> String {
+    let clock = |at: Timestamp| at.strftime("%H:%M").to_string();
+    format!("{}-{}", clock(slot), clock(slot + 1.minute()))
 }
 
 /// A platform whose deployments hold runs in the phases that they are named after.
 struct Held {
     vvp: Vvp,
     deployments: BTreeMap<&'static str, String>,
-    due: JobHandle,
     following: JobHandle,
     verifying: Lease,
 }
@@ -124,14 +116,17 @@ struct Held {
 impl Held {
     fn new(scene: &Scene, how: &str) -> Self {
         let vvp = Vvp::start(scene);
-        let due = scene.job(&format!("due-{how}"));
         let following = scene.job(&format!("following-{how}"));
+        let triggering = scene.job(&format!("triggering-{how}"));
         let (location, verifying) = unreadable(&scene.jobs[0].1);
         let deployments = PHASES.map(|name| {
             let (spec, job) = match name {
-                "due" => &due,
                 "following" => &following,
-                _ => &scene.jobs[0],
+                // A job has the pods of one deployment only.
+                "due" => &scene.jobs[0],
+                "resolving" => &scene.jobs[1],
+                "waiting" => &scene.jobs[2],
+                _ => &triggering,
             };
             let deployment = match name {
                 "verifying" => DeploymentSpec::simulated(name, Duration::ZERO)
@@ -143,7 +138,6 @@ impl Held {
         Self {
             vvp,
             deployments: deployments.into(),
-            due: due.1,
             following: following.1,
             verifying,
         }
@@ -157,9 +151,7 @@ impl Held {
         emulator
             .hold_in_transition(&self.deployments["waiting"], LIMIT)
             .unwrap();
-        for job in [&self.due, &self.following] {
-            job.control.block(Part::Sync).unwrap();
-        }
+        self.following.control.block(Part::Sync).unwrap();
     }
 
     fn let_go(&self) {
@@ -168,9 +160,7 @@ impl Held {
         emulator
             .hold_in_transition(&self.deployments["waiting"], Duration::ZERO)
             .unwrap();
-        for job in [&self.due, &self.following] {
-            job.control.unblock().unwrap();
-        }
+        self.following.control.unblock().unwrap();
         self.verifying.release();
     }
 }
