@@ -35,7 +35,11 @@ enum Command {
         ververica: bool,
     },
     /// Run every test, as CI does
-    Test,
+    Test {
+        /// Leave out the tests that need this; each says so
+        #[arg(long)]
+        without: Option<test::Without>,
+    },
     /// Run the same tests in larger counts
     Soak,
     /// Measure Lowtide beside its competitors
@@ -65,7 +69,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo { once, ververica } => demo::run(once, ververica),
-        Command::Test => Ok(test::run()),
+        Command::Test { without } => Ok(test::run(without)),
         Command::Bench { ten_minutes } => bench::run(ten_minutes),
         Command::Soak => Ok(test::soak()),
         Command::Sim {

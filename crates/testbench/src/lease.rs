@@ -38,7 +38,10 @@ impl Lease {
     /// There is no Python, or the kernel refuses: the file is open somewhere, or its file system knows no leases.
     pub fn take(file: &Path) -> Result<Self> {
         let mut command = bound("python3");
-        command.args(["-c", HOLDER]).arg(file).stdout(Stdio::piped());
+        command
+            .args(["-c", HOLDER])
+            .arg(file)
+            .stdout(Stdio::piped());
         let mut holder = Bound::start(command)?;
         let mut line = String::new();
         let stdout = holder.take_stdout().context("it was piped")?;
@@ -51,7 +54,10 @@ impl Lease {
 
     /// Lets whoever waits open the file.
     pub fn release(&self) {
-        let mut holder = self.holder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut holder = self
+            .holder
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         drop(holder.take());
     }
 }

@@ -62,7 +62,10 @@ fn three_names(resolve: &str) {
         assert_eq!(vvp.asked(deployment).len(), slots.len());
         assert_eq!(marks(&savepoints).len(), slots.len());
         // Kept means that the pod has read it, where it is mounted.
-        let there: BTreeSet<_> = savepoints.iter().filter_map(|it| it.location.clone()).collect();
+        let there: BTreeSet<_> = savepoints
+            .iter()
+            .filter_map(|it| it.location.clone())
+            .collect();
         let kept: BTreeSet<_> = ledger.kept(name).into_iter().collect();
         assert_eq!(kept, there, "{name}, read beneath {MOUNTED}");
         let runs = ledger.runs_of(name);

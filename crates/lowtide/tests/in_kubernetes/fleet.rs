@@ -138,7 +138,10 @@ fn served(session: &Session, reach: &str, job: &JobHandle) {
         sent.is_some_and(|at| at < blocked_at) && run.ended_at.is_some_and(|at| at > blocked_at)
     });
     let blocked = blocked.expect("a run that was under way when its pod was killed");
-    assert!(matches!(blocked.outcome, Some(Outcome::Kept { .. })), "{blocked:?}");
+    assert!(
+        matches!(blocked.outcome, Some(Outcome::Kept { .. })),
+        "{blocked:?}"
+    );
     assert!(runs.iter().all(|run| run.attempts.len() <= 1), "{runs:?}");
     let kept: BTreeSet<_> = ledger.kept(&job.name).into_iter().collect();
     let there = locations(session, NAME, &job.name);

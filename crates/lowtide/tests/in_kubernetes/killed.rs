@@ -50,7 +50,8 @@ impl Killed {
             .set_for(&unmarked, |it| it.annotations = Annotations::Dropped)
             .unwrap();
         for deployment in [&marked, &unmarked] {
-            emulator.fault(Fault::on(Call::CreateSavepoint, Deed::DelayReply(LIMIT)).of(deployment));
+            emulator
+                .fault(Fault::on(Call::CreateSavepoint, Deed::DelayReply(LIMIT)).of(deployment));
         }
         emulator.fault(Fault::on(Call::CreateSavepoint, Deed::Refuse).of(&late));
 
@@ -95,8 +96,9 @@ impl Killed {
     fn second_pod_looks(&self) {
         let looked = |it: &Self| it.vvp.seen(Call::ListSavepoints, &it.late).len();
         let before = looked(self);
-        self.release
-            .wait("the second pod to look", || Ok((looked(self) > before).then_some(())));
+        self.release.wait("the second pod to look", || {
+            Ok((looked(self) > before).then_some(()))
+        });
     }
 
     /// The Job has succeeded with its second pod, and what was accepted in time is one savepoint each.
@@ -123,7 +125,11 @@ fn with_a_volume() {
     killed.late_request_arrives();
     killed.ends_well();
     let (release, vvp) = (&killed.release, &killed.vvp);
-    assert_eq!(vvp.asked(&killed.late).len(), 2, "the one that was sent, and its arrival");
+    assert_eq!(
+        vvp.asked(&killed.late).len(),
+        2,
+        "the one that was sent, and its arrival"
+    );
     let ledger = release.ledger();
     let expected = [
         (NAMES[0], &killed.marked, Standing::Kept),

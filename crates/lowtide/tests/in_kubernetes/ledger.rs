@@ -67,6 +67,8 @@ impl Ledger {
     pub fn standing(&self, location: &str) -> Standing {
         let mut found = self.savepoints.iter();
         let savepoint = found.find(|it| it.location.as_str() == location);
-        savepoint.unwrap_or_else(|| panic!("{location} is not in the catalog")).standing
+        savepoint
+            .unwrap_or_else(|| panic!("{location} is not in the catalog"))
+            .standing
     }
 }

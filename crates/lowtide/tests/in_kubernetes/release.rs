@@ -94,7 +94,11 @@ impl Release {
     pub fn pods(&self) -> Vec<Value> {
         let query = format!("labelSelector=app.kubernetes.io/instance={NAME}");
         let mut pods = self.list(&format!("/api/v1/namespaces/NAMESPACE/pods?{query}"));
-        pods.sort_by_key(|pod| pod["metadata"]["creationTimestamp"].as_str().map(str::to_owned));
+        pods.sort_by_key(|pod| {
+            pod["metadata"]["creationTimestamp"]
+                .as_str()
+                .map(str::to_owned)
+        });
         pods
     }
 
@@ -123,7 +127,8 @@ impl Release {
         // The controller may have been about to make one.
         self.wait("all Jobs to end", || {
             let jobs = self.jobs();
-            let ended = |job: &Value| has_condition(job, "Complete") || has_condition(job, "Failed");
+            let ended =
+                |job: &Value| has_condition(job, "Complete") || has_condition(job, "Failed");
             Ok(jobs.iter().all(ended).then_some(()))
         });
     }
@@ -134,7 +139,9 @@ impl Release {
             "/apis/apps/v1/namespaces/NAMESPACE/deployments/lowtide",
             &json!({ "spec": { "replicas": 0 } }),
         );
-        self.wait("the daemon to end", || Ok(self.pods().is_empty().then_some(())));
+        self.wait("the daemon to end", || {
+            Ok(self.pods().is_empty().then_some(()))
+        });
     }
 
     /// The only pod that is not on its way out, once it runs.

@@ -146,7 +146,11 @@ impl Held {
     fn hold(&self) {
         let emulator = &self.vvp.emulator;
         let late = |call| Fault::on(call, Deed::DelayReply(LIMIT));
-        emulator.fault(late(Call::GetDeployment).of(&self.deployments["resolving"]).always());
+        emulator.fault(
+            late(Call::GetDeployment)
+                .of(&self.deployments["resolving"])
+                .always(),
+        );
         emulator.fault(late(Call::CreateSavepoint).of(&self.deployments["triggering"]));
         emulator
             .hold_in_transition(&self.deployments["waiting"], LIMIT)
@@ -181,7 +185,9 @@ struct Said(Vec<Value>);
 impl Said {
     fn by(release: &Release, pod: &Value) -> Self {
         let log = release.log(pod);
-        let lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
         let about_runs = |line: &Value| line["run"].is_string();
         Self(lines.filter(about_runs).collect())
     }
@@ -202,6 +208,9 @@ impl Said {
     /// How many runs have ended.
     fn ended(&self) -> usize {
         let ended = self.0.iter().filter(|line| line["outcome"].is_string());
-        ended.map(|line| line["run"].to_string()).collect::<BTreeSet<_>>().len()
+        ended
+            .map(|line| line["run"].to_string())
+            .collect::<BTreeSet<_>>()
+            .len()
     }
 }

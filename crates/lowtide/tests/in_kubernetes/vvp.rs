@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use testbench::http::until;
 use testbench::kubernetes::{Exposed, PodSecurity};
-use testbench::ververica::{
-    Call, DeploymentSpec, Emulator, Origin, Phase, Role, Savepoint, Seen,
-};
+use testbench::ververica::{Call, DeploymentSpec, Emulator, Origin, Phase, Role, Savepoint, Seen};
 
 use crate::scene::{LIMIT, NAMES, Scene};
 
