@@ -35,7 +35,11 @@ enum Command {
         ververica: bool,
     },
     /// Run every test, as CI does
-    Test,
+    Test {
+        /// Leave out the tests that need this; each says so
+        #[arg(long)]
+        without: Option<test::Without>,
+    },
     /// Run the same tests in larger counts
     Soak,
     /// Measure Lowtide beside its competitors
@@ -64,7 +68,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo { once, ververica } => demo::run(once, ververica),
-        Command::Test => Ok(test::run()),
+        Command::Test { without } => Ok(test::run(without)),
         Command::Bench(order) => bench::run(&order),
         Command::Load(order) => bench::load::run(&order),
         Command::Soak => Ok(test::soak()),

@@ -2,12 +2,15 @@
 
 use std::process::Command;
 use std::thread;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum;
 use testbench::flink::Release;
+use testbench::kubernetes;
 
 use crate::stage::{self, Counts, Stages};
-use crate::{cargo, demo, sim};
+use crate::{cargo, demo, image, sim};
 
 /// Seeds that `test` walks; `soak` walks [`SOAK_SEEDS`].
 const TEST_SEEDS: u64 = 400;
@@ -20,20 +23,49 @@ const SOAK: &str = "LOWTIDE_SOAK";
 /// points.
 const CRASH_POINTS: &str = "lowtide/crash-points";
 
-/// Runs every test.
-pub fn run() -> bool {
+/// The image that tests run, and the variable that tells them where it is.
+const IMAGE: (&str, &str) = ("lowtide:test", "LOWTIDE_IMAGE");
+/// The variable that tells tests what to leave out.
+const WITHOUT: &str = "LOWTIDE_WITHOUT";
+
+/// What a machine may be unable to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Without {
+    /// Run containers: root, namespaces, control groups
+    Containers,
+}
+
+/// Runs every test, but those that are to be left out. Each of these says so in a line of its own.
+pub fn run(without: Option<Without>) -> bool {
     let mut stages = Stages::default();
+    let containers = without != Some(Without::Containers);
     stages.run("format", || {
         stage::check(&mut cargo::command(&["fmt", "--all", "--check"]))
     });
     // Downloading and compiling do not need the same things: together they take as long as one.
-    let download = thread::spawn(install);
+    let download = thread::spawn(move || {
+        install()?;
+        if containers {
+            kubernetes::packages()?;
+        }
+        Ok(Counts::one(true))
+    });
+    let kubernetes = thread::spawn(build_kubernetes);
     stages.run("compile the tests", || {
         stage::check(&mut workspace_tests(&["--no-run"]))
     });
-    stages.run("install Java and Flink", || {
+    stages.run("install Java, Flink and what runs containers", || {
         download.join().ok().context("the download panicked")?
     });
+    stages.run("build Kubernetes from its Go modules", || {
+        kubernetes.join().ok().context("the build panicked")?
+    });
+    let archive = cargo::root().join("target/lowtide-test-image.tar");
+    if containers {
+        stages.run("the image", || {
+            image::run(&image::Order::of_test(archive.clone(), IMAGE.0)).map(Counts::one)
+        });
+    }
     stages.run("clippy", || {
         let lints = [
             "clippy",
@@ -49,7 +81,13 @@ pub fn run() -> bool {
     });
     if !stages.failed() {
         stages.run("tests", || {
-            stage::tests(&mut workspace_tests(&["--no-fail-fast"]))
+            let mut tests = workspace_tests(&["--no-fail-fast"]);
+            if containers {
+                tests.env(IMAGE.1, &archive);
+            } else {
+                tests.env(WITHOUT, "containers");
+            }
+            stage::tests(&mut tests)
         });
         stages.run("planted bugs", || stage::tests(&mut planted()));
         stages.run(&format!("simulation of {TEST_SEEDS} seeds"), || {
@@ -104,6 +142,19 @@ fn planted() -> Command {
         .env("RUSTFLAGS", "--cfg lowtide_planted_bugs")
         .env("CARGO_TARGET_DIR", cargo::root().join("target/planted"));
     command
+}
+
+/// Beside the compiler: both keep two cores busy, but each waits for the network and for its last crate.
+fn build_kubernetes() -> Result<Counts> {
+    let started = Instant::now();
+    kubernetes::binaries()?;
+    kubernetes::helm()?;
+    kubernetes::coredns()?;
+    let seconds = started.elapsed().as_secs_f32();
+    stage::say(&format!(
+        "Kubernetes, Helm and CoreDNS are there after {seconds:.1} s"
+    ));
+    Ok(Counts::one(true))
 }
 
 fn install() -> Result<Counts> {

@@ -25,5 +25,5 @@ pub use audit::AuditEvent;
 pub use binaries::{ASK_IMAGE, VERSION, ask_image, coredns, helm, kubernetes as binaries};
 pub use door::{Exposed, Forward};
 pub use node::{Node, Options, PodSecurity};
-pub use packages::left_out;
+pub use packages::{ensure as packages, left_out};
 pub use worker::PAUSE_IMAGE;

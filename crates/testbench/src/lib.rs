@@ -18,6 +18,7 @@ pub mod http;
 pub mod image;
 pub mod java;
 pub mod kubernetes;
+pub mod lease;
 pub mod port;
 pub mod process;
 pub mod proxy;

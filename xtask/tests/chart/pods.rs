@@ -17,6 +17,8 @@ const LIMIT: Duration = Duration::from_mins(2);
 
 /// The image under test.
 const TAG: &str = "lowtide:test";
+/// Where its archive is, if the caller has built it.
+const IMAGE: &str = "LOWTIDE_IMAGE";
 
 /// An application on a cluster that nobody needs to reach: it is never due.
 const VALUES: &str = "
@@ -28,6 +30,9 @@ config: { platforms: { session: { flink: { url: \"http://jobmanager.invalid:8081
 ";
 
 fn image(folder: &Path) -> PathBuf {
+    if let Some(archive) = std::env::var_os(IMAGE) {
+        return archive.into();
+    }
     let archive = folder.join("image.tar");
     let status = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(["image", "--profile", "image-test", "--tag", TAG, "--output"])

@@ -34,7 +34,7 @@ const WITHOUT: (&str, &str) = ("LOWTIDE_WITHOUT", "containers");
 ///
 /// # Errors
 /// We are not root, or something is missing and cannot be installed; the message holds the command to run.
-pub(super) fn ensure() -> Result<PathBuf> {
+pub fn ensure() -> Result<PathBuf> {
     require_root()?;
     let mut missing: Vec<&str> = NEEDED
         .iter()
