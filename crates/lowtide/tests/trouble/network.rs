@@ -187,10 +187,19 @@ fn a_connection_that_is_refused_when_it_matters_costs_no_savepoint() {
     let url = proxy.url().to_owned();
     let door = Arc::new(Mutex::new(None));
     let closed = Arc::clone(&door);
-    // The last question before the request, and one that may stay without an answer: from then on
-    // nobody listens there.
+    // Of the questions before the request one may stay without an answer. When all others have
+    // theirs, it closes the door: from then on nobody listens there.
+    let others = ["/jobmanager/config", "/jobs/*/checkpoints/config"].map(|path| {
+        let answered = Gate::new();
+        let opens = answered.clone();
+        proxy.rule(Rule::on("GET", path).delivered(move || opens.open()));
+        answered
+    });
     let last = Rule::on("GET", "/jobs/*/vertices/*/backpressure");
-    proxy.rule(last.after(move |_, _| drop(closed.lock().unwrap().take())));
+    proxy.rule(last.after(move |_, _| {
+        others.iter().for_each(|answered| answered.pass(LIMIT));
+        drop(closed.lock().unwrap().take());
+    }));
     *door.lock().unwrap() = Some(proxy);
     let lowtide = Lowtide::on(&url).application("door");
     let told = lowtide.meanwhile(&["take", "door"], || {

@@ -49,7 +49,7 @@ impl Gate {
     }
 
     /// Waits for the gate to open, at most `limit`: a test that failed must not leave threads for ever.
-    pub(super) fn pass(&self, limit: Duration) {
+    pub fn pass(&self, limit: Duration) {
         let until = Instant::now() + limit;
         let (state, changed) = &*self.shared;
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -33,6 +33,7 @@ pub struct Reply {
 
 type Predicate = Arc<dyn Fn(&Request) -> bool + Send + Sync>;
 type Before = Arc<dyn Fn(&Request) + Send + Sync>;
+type Delivered = Arc<dyn Fn() + Send + Sync>;
 type After = Arc<dyn Fn(&Request, &mut Reply) + Send + Sync>;
 
 /// What is done with the request itself.
@@ -57,6 +58,7 @@ pub struct Rule {
     pub(super) deed: Deed,
     pub(super) before: Vec<Before>,
     pub(super) after: Vec<After>,
+    pub(super) delivered: Vec<Delivered>,
 }
 
 impl fmt::Debug for Rule {
@@ -85,6 +87,7 @@ impl Rule {
             deed: Deed::Pass,
             before: Vec::new(),
             after: Vec::new(),
+            delivered: Vec::new(),
         }
     }
 
@@ -166,6 +169,13 @@ impl Rule {
     #[must_use]
     pub fn after(mut self, hook: impl Fn(&Request, &mut Reply) + Send + Sync + 'static) -> Self {
         self.after.push(Arc::new(hook));
+        self
+    }
+
+    /// Calls `hook` when the reply has been handed back.
+    #[must_use]
+    pub fn delivered(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.delivered.push(Arc::new(hook));
         self
     }
 

@@ -81,7 +81,7 @@ fn requests(stream: impl Read + Write, shared: &Shared) -> Result<()> {
         let last = message
             .header("connection")
             .is_some_and(|it| it.eq_ignore_ascii_case("close"));
-        let Some(reply) = one(&message, shared) else {
+        let Some((reply, rule)) = one(&message, shared) else {
             return Ok(());
         };
         let mut headers = vec![("Content-Type".to_owned(), reply.content_type)];
@@ -100,6 +100,9 @@ fn requests(stream: impl Read + Write, shared: &Shared) -> Result<()> {
                 body: reply.body,
             },
         )?;
+        for hook in rule.iter().flat_map(|rule| &rule.delivered) {
+            hook();
+        }
         if last {
             return Ok(());
         }
@@ -108,7 +111,7 @@ fn requests(stream: impl Read + Write, shared: &Shared) -> Result<()> {
 }
 
 /// Handles one request and keeps the record of it. `None`: the connection is to be cut.
-fn one(message: &Message, shared: &Shared) -> Option<Reply> {
+fn one(message: &Message, shared: &Shared) -> Option<(Reply, Option<Arc<Rule>>)> {
     let at = Instant::now();
     let whole = message.word(1).to_owned();
     let inside = whole
@@ -143,12 +146,13 @@ fn one(message: &Message, shared: &Shared) -> Option<Reply> {
             change(entry);
         }
     };
+    let mut rule = None;
     let reply = if inside.is_none() {
         Some(page(404, "Not Found"))
     } else if shared.authorization.is_some() && shared.authorization != authorization {
         Some(page(401, "Authorization Required"))
     } else {
-        let rule = rule::take(&mut lock(&shared.rules), &request);
+        rule = rule::take(&mut lock(&shared.rules), &request);
         let send = || {
             record(&|entry| entry.forwarded = true);
             forward(message, &request, &shared.upstream)
@@ -159,7 +163,7 @@ fn one(message: &Message, shared: &Shared) -> Option<Reply> {
         entry.status = reply.as_ref().map(|reply| reply.status);
         entry.took = Some(at.elapsed());
     });
-    reply
+    Some((reply?, rule))
 }
 
 fn apply(
