@@ -15,7 +15,7 @@ use testbench::kubernetes::{PodSecurity, left_out};
 
 use crate::release::{MOUNTED, Release, slot, soon};
 use crate::rights;
-use crate::scene::{LIMIT, NAMES, scene};
+use crate::scene::{LIMIT, NAMES, Scene, scene};
 
 /// The namespace of the session cluster.
 const FLEET: &str = "fleet";
@@ -25,7 +25,8 @@ fn jobs_of_a_native_session_get_one_savepoint_each_slot() {
     if left_out("jobs_of_a_native_session_get_one_savepoint_each_slot") {
         return;
     }
-    let node = &scene().node;
+    let shared = scene();
+    let node = &shared.node;
     node.namespace(FLEET, PodSecurity::Restricted).unwrap();
     let slots = NAMES.len() + 1;
     let spec = SessionSpec::named(FLEET, "lt-session")
@@ -37,9 +38,9 @@ fn jobs_of_a_native_session_get_one_savepoint_each_slot() {
     }
     let blocked = job("blocked");
     thread::scope(|scope| {
-        scope.spawn(|| on_schedule(&session, "service"));
-        scope.spawn(|| on_schedule(&session, "proxy"));
-        scope.spawn(|| served(&session, "proxy", &blocked));
+        scope.spawn(|| on_schedule(&shared, &session, "service"));
+        scope.spawn(|| on_schedule(&shared, &session, "proxy"));
+        scope.spawn(|| served(&shared, &session, "proxy", &blocked));
     });
     session.delete(node).unwrap();
 }
@@ -76,9 +77,9 @@ fn locations(session: &Session, name: &str, application: &str) -> BTreeSet<Strin
     complete.map(|it| location(&it.path)).collect()
 }
 
-fn on_schedule(session: &Session, reach: &str) {
+fn on_schedule(scene: &Scene, session: &Session, reach: &str) {
     let name = format!("reach-{reach}");
-    let release = Release::prepare(scene(), &name, &session.data());
+    let release = Release::prepare(scene, &name, &session.data());
     let (_, schedule) = soon();
     release.install(json!({
         "applications": NAMES,
@@ -101,9 +102,9 @@ fn on_schedule(session: &Session, reach: &str) {
 
 /// A daemon with a fast schedule, whose pod is killed while a savepoint is under way: the next one follows that
 /// savepoint to its end, and no slot has two.
-fn served(session: &Session, reach: &str, job: &JobHandle) {
+fn served(scene: &Scene, session: &Session, reach: &str, job: &JobHandle) {
     const NAME: &str = "served";
-    let release = Release::prepare(scene(), NAME, &session.data());
+    let release = Release::prepare(scene, NAME, &session.data());
     let mut config = config(NAME, reach);
     config["every"] = json!("20s");
     release.install(json!({

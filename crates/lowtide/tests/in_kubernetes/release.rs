@@ -26,17 +26,17 @@ const INSTALLED_WITHIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// A namespace for one release of the chart, and the release in it.
 #[derive(Debug)]
-pub struct Release {
-    scene: &'static Scene,
+pub struct Release<'s> {
+    scene: &'s Scene,
     /// Its Kubernetes namespace.
     pub namespace: String,
     catalog: PathBuf,
 }
 
-impl Release {
+impl<'s> Release<'s> {
     /// Makes a namespace that enforces the `restricted` standard, with a claim for `savepoints`, a folder of
     /// this machine, and a volume for a catalog.
-    pub fn prepare(scene: &'static Scene, namespace: &str, savepoints: &Path) -> Self {
+    pub fn prepare(scene: &'s Scene, namespace: &str, savepoints: &Path) -> Self {
         let node = &scene.node;
         node.namespace(namespace, PodSecurity::Restricted).unwrap();
         node.claimed_volume(namespace, SAVEPOINTS, savepoints)
@@ -53,7 +53,7 @@ impl Release {
     }
 
     /// The node.
-    pub fn node(&self) -> &'static Node {
+    pub fn node(&self) -> &'s Node {
         &self.scene.node
     }
 
@@ -111,9 +111,8 @@ impl Release {
             let Some(job) = self.jobs().into_iter().next() else {
                 return Ok(None);
             };
-            if has_condition(&job, "Failed") {
-                panic!("the Job failed: {}\n{}", job["status"], self.story());
-            }
+            let failed = has_condition(&job, "Failed");
+            assert!(!failed, "{}\n{}", job["status"], self.story());
             Ok(has_condition(&job, "Complete").then_some(job))
         })
     }
