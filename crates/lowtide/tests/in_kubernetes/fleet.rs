@@ -121,8 +121,7 @@ fn served(scene: &Scene, session: &Session, reach: &str, job: &JobHandle) {
     job.control.wait_blocked(1, LIMIT).unwrap();
     let blocked_at = Timestamp::now();
     let pod = release.running_pod();
-    release.delete(&pod, Some(0));
-    release.gone(&pod);
+    release.kill(&pod);
     job.control.unblock().unwrap();
     // The claim of the dead one lapses, its run is walked to its end, and a new slot is filled.
     release.wait("a savepoint of a later slot", || {

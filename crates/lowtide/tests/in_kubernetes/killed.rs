@@ -1,4 +1,4 @@
-//! A pod that dies between the request for a savepoint and its reply, and the Job's next pod.
+//! A pod that is killed or deleted between the request for a savepoint and its reply, and the Job's next pod.
 //!
 //! Three deployments show what can have become of the request: the platform accepted it and kept our mark on
 //! the savepoint, it accepted it and dropped the mark, it accepts it later. The last one is where the promise
@@ -150,7 +150,7 @@ fn with_a_volume(scene: &Scene) {
 /// Only the platform can be asked. What it does not show when the second pod looks, 30 s after that began, is
 /// asked for again: two savepoints of one slot, with one mark.
 fn without_a_catalog(scene: &Scene) {
-    let killed = Killed::new(scene, "none", |release, pod| release.delete(pod, Some(0)));
+    let killed = Killed::new(scene, "none", Release::delete);
     let again = || killed.vvp.asked(&killed.late).len() == 2;
     killed
         .release

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use jiff::tz::TimeZone;
@@ -20,6 +21,9 @@ pub const NAME: &str = "lowtide";
 const SAVEPOINTS: &str = "flink-savepoints";
 /// Where Lowtide's pods mount it: not where Flink has it.
 pub const MOUNTED: &str = "/mnt/savepoints";
+
+/// How long Kubernetes waits for a pod that was told to stop, unless the chart's values say otherwise.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// For Helm to install a chart on a busy machine, with some to spare: a slot must not pass meanwhile.
 const INSTALLED_WITHIN: SignedDuration = SignedDuration::from_secs(15);
@@ -152,16 +156,37 @@ impl<'s> Release<'s> {
         })
     }
 
-    /// Deletes a pod. With a `grace` of 0 s it is killed at once.
-    pub fn delete(&self, pod: &Value, grace_s: Option<u32>) {
+    /// Deletes a pod, as a drained node would, and waits until it is gone.
+    ///
+    /// # Panics
+    /// It does not end by itself when it is told to.
+    pub fn delete(&self, pod: &Value) {
+        let asked_at = Instant::now();
+        self.ask_to_delete(pod, None);
+        self.gone(pod);
+        let took = asked_at.elapsed();
+        assert!(
+            took < GRACE,
+            "it did not end by itself: gone after {took:?}"
+        );
+    }
+
+    /// Kills the program in a pod, deletes the pod before it can be started again, and waits until it is gone.
+    /// Without the first, a deletion without grace is a SIGTERM and a second to end in.
+    pub fn kill(&self, pod: &Value) {
+        self.kill_program(pod);
+        self.ask_to_delete(pod, Some(0));
+        self.gone(pod);
+    }
+
+    fn ask_to_delete(&self, pod: &Value, grace_s: Option<u32>) {
         let path = format!("/api/v1/namespaces/{}/pods/{}", self.namespace, name(pod));
         let options = grace_s.map(|seconds| json!({ "gracePeriodSeconds": seconds }));
         let admin = self.node().admin();
         admin.done("DELETE", &path, options.as_ref()).unwrap();
     }
 
-    /// Waits until a pod is gone.
-    pub fn gone(&self, pod: &Value) {
+    fn gone(&self, pod: &Value) {
         self.wait("a pod to be gone", || {
             let there = self.pods().iter().any(|it| name(it) == name(pod));
             Ok((!there).then_some(()))
