@@ -33,7 +33,12 @@ pub fn lowtide(profile: &str) -> Result<PathBuf> {
 
 /// The same with further arguments of `cargo build`.
 pub fn lowtide_with(arguments: &[&str]) -> Result<PathBuf> {
-    let mut build = command(&["build", "--package", "lowtide"]);
+    executable("lowtide", arguments)
+}
+
+/// Builds the package `name` and returns where its executable of the same name lies.
+pub fn executable(name: &str, arguments: &[&str]) -> Result<PathBuf> {
+    let mut build = command(&["build", "--package", name]);
     let output = build
         .args(arguments)
         .args(["--message-format", "json-render-diagnostics"])
@@ -42,13 +47,13 @@ pub fn lowtide_with(arguments: &[&str]) -> Result<PathBuf> {
         .output()
         .context("run cargo build")?;
     if !output.status.success() {
-        bail!("lowtide does not build");
+        bail!("{name} does not build");
     }
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "lowtide")
+        .filter(|message| message["target"]["name"] == name)
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
         .next_back()
-        .context("cargo names no executable of the package `lowtide`")
+        .with_context(|| format!("cargo names no executable of the package `{name}`"))
 }

@@ -43,11 +43,10 @@ enum Command {
     /// Run the same tests in larger counts
     Soak,
     /// Measure Lowtide beside its competitors
-    Bench {
-        /// Also count the requests of a savepoint that takes ten minutes
-        #[arg(long)]
-        ten_minutes: bool,
-    },
+    Bench(bench::Order),
+    /// Send the requests of `lowtide run` and nothing else; `bench oneshot` starts it
+    #[command(hide = true)]
+    Load(bench::load::Order),
     /// Walk many seeds of the simulator
     Sim {
         /// How many seeds
@@ -70,7 +69,8 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo { once, ververica } => demo::run(once, ververica),
         Command::Test { without } => Ok(test::run(without)),
-        Command::Bench { ten_minutes } => bench::run(ten_minutes),
+        Command::Bench(order) => bench::run(&order),
+        Command::Load(order) => bench::load::run(&order),
         Command::Soak => Ok(test::soak()),
         Command::Sim {
             seeds,

@@ -4,7 +4,7 @@
 //! what went in; beside it stand the few columns that questions are asked about. A commit is one
 //! `BEGIN IMMEDIATE` transaction that checks the version, does its work and is on the disk when
 //! it returns (`synchronous=FULL`): a request may be sent only after the row that says so
-//! survives a power cut.
+//! survives a power cut. Commits that wait at the same moment share a transaction.
 //!
 //! Several processes use one file. Each has one writing connection and a few reading ones; who
 //! finds the file locked waits for [`BUSY_WAIT`] at most and then says so.
@@ -13,6 +13,7 @@
 //! lose when it writes a record again comes with a new migration, and the older release refuses
 //! the catalog.
 
+mod group;
 mod mounts;
 mod open;
 mod pauses;

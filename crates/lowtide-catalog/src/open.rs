@@ -17,6 +17,7 @@ use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Pool, Row, Sqlite, SqliteConnection};
 
+use crate::group::Writes;
 use crate::mounts::network_file_system;
 use crate::rows::{is_locked, primary_code};
 use crate::sql;
@@ -159,6 +160,7 @@ impl OpenError {
 pub struct Catalog {
     pub(crate) writer: Pool<Sqlite>,
     pub(crate) readers: Pool<Sqlite>,
+    pub(crate) writes: Writes,
 }
 
 impl Catalog {
@@ -185,16 +187,11 @@ impl Catalog {
         let options = options(&path);
         let writing = options.clone().create_if_missing(true);
         let catalog = if let Some(readers_max) = readers_max {
-            Self {
-                writer: pool(1, writing),
-                readers: pool(readers_max, options.pragma("query_only", "on")),
-            }
+            let readers = pool(readers_max, options.pragma("query_only", "on"));
+            Self::over(pool(1, writing), readers)
         } else {
             let only = pool(1, writing.pragma("wal_autocheckpoint", LOG_PAGES_BRIEFLY));
-            Self {
-                writer: only.clone(),
-                readers: only,
-            }
+            Self::over(only.clone(), only)
         };
         match catalog.prepare(&path).await {
             Ok(()) => {}
@@ -221,12 +218,17 @@ impl Catalog {
             .disable_statement_logging();
         // Memory belongs to one connection, so reading and writing share it.
         let only = pool(1, options);
-        let catalog = Self {
-            writer: only.clone(),
-            readers: only,
-        };
+        let catalog = Self::over(only.clone(), only);
         catalog.prepare(Path::new(":memory:")).await?;
         Ok(catalog)
+    }
+
+    fn over(writer: Pool<Sqlite>, readers: Pool<Sqlite>) -> Self {
+        Self {
+            writes: Writes::through(writer.clone()),
+            writer,
+            readers,
+        }
     }
 
     /// Ends all connections; the last one of all processes folds the write-ahead log into the

@@ -13,6 +13,7 @@ use lowtide_core::schedule::Pause;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 
+use crate::group::begin;
 use crate::open::Catalog;
 use crate::rows::{bind_run, bind_savepoint, broken, instant, optional_instant, record, records};
 use crate::sql;
@@ -25,26 +26,11 @@ impl ports::Catalog for Catalog {
         runs: &[Run],
         considered: Option<(&AppKey, Timestamp)>,
     ) -> Result<Vec<Claim>> {
-        let mut transaction = self.begin().await?;
-        let mut claims = Vec::with_capacity(runs.len());
-        for run in runs {
-            claims.push(claim_one(&mut transaction, run).await?);
-        }
-        if let Some((key, until)) = considered {
-            move_forward(&mut transaction, key, until).await?;
-        }
-        end(transaction).await?;
-        Ok(claims)
+        self.writes.claim(runs, considered).await
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        may_commit(&mut transaction, &commit).await?;
-        update(&mut transaction, commit.run).await?;
-        for savepoint in commit.savepoints {
-            put_savepoint(&mut transaction, savepoint).await?;
-        }
-        end(transaction).await
+        self.writes.commit(commit).await
     }
 
     async fn run(&self, id: RunId) -> Result<Option<Run>> {
@@ -161,10 +147,7 @@ impl ports::Catalog for Catalog {
 impl Catalog {
     /// Begins a transaction that may write.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
-        self.writer
-            .begin_with(sql::BEGIN)
-            .await
-            .map_err(broken("beginning to write"))
+        begin(&self.writer).await
     }
 
     /// Remembers a schedule's text from now on, unless another process just did.
@@ -214,6 +197,35 @@ impl Catalog {
 /// Makes a transaction last: on the disk when this returns.
 pub(crate) async fn end(transaction: Transaction<'static, Sqlite>) -> Result<()> {
     transaction.commit().await.map_err(broken("committing"))
+}
+
+/// Inserts new runs and moves an application's memory forward.
+pub(crate) async fn claim_all(
+    connection: &mut SqliteConnection,
+    runs: &[Run],
+    considered: Option<&(AppKey, Timestamp)>,
+) -> Result<Vec<Claim>> {
+    let mut claims = Vec::with_capacity(runs.len());
+    for run in runs {
+        claims.push(claim_one(connection, run).await?);
+    }
+    if let Some((key, until)) = considered {
+        move_forward(connection, key, *until).await?;
+    }
+    Ok(claims)
+}
+
+/// Does a step, or refuses it before anything has changed.
+pub(crate) async fn commit_one(
+    connection: &mut SqliteConnection,
+    commit: &Commit<'_>,
+) -> Result<()> {
+    may_commit(connection, commit).await?;
+    update(connection, commit.run).await?;
+    for savepoint in commit.savepoints {
+        put_savepoint(connection, savepoint).await?;
+    }
+    Ok(())
 }
 
 async fn claim_one(connection: &mut SqliteConnection, run: &Run) -> Result<Claim> {

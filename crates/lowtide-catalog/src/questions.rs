@@ -1,6 +1,6 @@
 //! What the program asks for people: lists, newest first.
 
-use lowtide_core::name::{AppKey, Location};
+use lowtide_core::name::{AppKey, Location, RunId};
 use lowtide_core::ports::CatalogError;
 use lowtide_core::run::Run;
 use lowtide_core::savepoint::{Savepoint, Standing};
@@ -66,6 +66,20 @@ impl Catalog {
         runs.dedup_by_key(|run| run.id);
         runs.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
         Ok(runs)
+    }
+
+    /// The savepoints that these runs left, oldest first, in one question.
+    pub async fn savepoints_of_runs(
+        &self,
+        runs: impl IntoIterator<Item = &RunId>,
+    ) -> Result<Vec<Savepoint>, CatalogError> {
+        let ids: Vec<String> = runs.into_iter().map(ToString::to_string).collect();
+        let rows = sqlx::query(sql::SAVEPOINTS_OF_RUNS)
+            .bind(serde_json::Value::from(ids).to_string())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(broken("reading what runs left"))?;
+        records(&rows)
     }
 
     /// Savepoints, the newest first, by when they were taken.

@@ -65,6 +65,10 @@ statements! {
                  where verify_at_ms is not null and verify_at_ms <= $1
                  order by verify_at_ms, location";
     SAVEPOINTS_OF_RUN = "select body from savepoints where run = $1 order by taken_ms, location";
+    /// The ids are an array in JSON: SQLite binds no lists.
+    SAVEPOINTS_OF_RUNS = "select body from savepoints
+                          where run in (select value from json_each($1))
+                          order by taken_ms, location";
     SAVEPOINTS = "select body from savepoints
                   where ($1 is null or standing = $1) and ($2 is null or verification = $2)
                   order by taken_ms desc, location desc limit $3";

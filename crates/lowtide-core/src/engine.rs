@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::pin::pin;
 
-use futures_util::future::{Either, maybe_done, select};
+use futures_util::future::{Either, join, maybe_done, select};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::Bug;
@@ -138,13 +138,21 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
 
     /// Claims one run for this process: a slot that somebody named, or a request.
     pub async fn claim(&self, run: Run) -> Result<(Run, Claim), CatalogError> {
-        let run = self.owned(run);
-        let mut claims = self.catalog.claim(std::slice::from_ref(&run), None).await?;
-        let claim = claims.pop().unwrap_or(Claim::Claimed);
-        if claim == Claim::Claimed {
-            (self.watch)(&run);
-        }
-        Ok((run, claim))
+        let owned = self.owned(run);
+        let claims = self.claim_all(vec![owned.clone()]).await?;
+        Ok(claims.into_iter().next().unwrap_or((owned, Claim::Claimed)))
+    }
+
+    /// Claims many runs for this process, in one step: all are on the disk, or none.
+    pub async fn claim_all(&self, runs: Vec<Run>) -> Result<Vec<(Run, Claim)>, CatalogError> {
+        let owned: Vec<Run> = runs.into_iter().map(|run| self.owned(run)).collect();
+        let claims = self.catalog.claim(&owned, None).await?;
+        let claimed: Vec<(Run, Claim)> = owned.into_iter().zip(claims).collect();
+        claimed
+            .iter()
+            .filter(|(_, claim)| *claim == Claim::Claimed)
+            .for_each(|(run, _)| (self.watch)(run));
+        Ok(claimed)
     }
 
     fn owned(&self, mut run: Run) -> Run {
@@ -243,7 +251,7 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
 
     /// Walks a run that this process owns to its end.
     pub async fn walk(&self, mut run: Run, policy: &Policy) -> Result<Walked, CatalogError> {
-        let context = self.catalog.context(&run.application).await?;
+        let mut context: Option<Context> = None;
         let mut may_call = false;
         let mut rest_until: Option<Timestamp> = None;
         let mut seen_early: Option<Seen> = None;
@@ -259,20 +267,36 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
             {
                 return Ok(Walked::Yielded);
             }
-            let seen = if std::mem::take(&mut may_call) {
-                self.call(&mut run).await?
-            } else if let Some(seen) = seen_early.take() {
-                Some(seen)
-            } else {
-                let asked = run.clone();
-                self.while_owning(&mut run, self.observe(&asked, policy))
-                    .await?
+            // What is usual matters from the request on, and is read while the platform takes it.
+            // A reading that fails is tried again, and costs no reply.
+            let asks = context.is_none() && was_sent(&run);
+            let application = run.application.clone();
+            let reading = async {
+                if asks {
+                    self.catalog.context(&application).await.ok()
+                } else {
+                    None
+                }
             };
-            let Some(seen) = seen else {
+            let looking = async {
+                if std::mem::take(&mut may_call) {
+                    self.call(&mut run).await
+                } else if let Some(seen) = seen_early.take() {
+                    Ok(Some(seen))
+                } else {
+                    let asked = run.clone();
+                    self.while_owning(&mut run, self.observe(&asked, policy))
+                        .await
+                }
+            };
+            let (seen, read) = join(looking, reading).await;
+            let Some(seen) = seen? else {
                 return Ok(Walked::Yielded);
             };
-            let step = run::advance(&run, seen, self.clock.now(), policy, &context);
-            let next = self.commit_and_look(&run, step, policy, &context).await?;
+            context = context.or(read);
+            let known = context.unwrap_or_default();
+            let step = run::advance(&run, seen, self.clock.now(), policy, &known);
+            let next = self.commit_and_look(&run, step, policy, &known).await?;
             let Some((step, early)) = next else {
                 return Ok(Walked::Yielded);
             };
@@ -525,6 +549,12 @@ fn may_look_early(before: &Run, step: &Step) -> bool {
         Next::Jobs | Next::Vitals(_) | Next::Read(_)
     );
     reads && step.rest_until.is_none() && !step.grants_call && before.hold.is_none()
+}
+
+/// Whether the platform may have been asked for the savepoint.
+fn was_sent(run: &Run) -> bool {
+    run.attempt()
+        .is_some_and(|attempt| attempt.sent_at.is_some())
 }
 
 fn none_if_stale(committed: Result<Step, CatalogError>) -> Result<Option<Step>, CatalogError> {

@@ -18,6 +18,10 @@ pub const CATCH_UP: SignedDuration = SignedDuration::from_hours(6);
 /// Default for how many savepoints of one platform may be under way at once: a savepoint costs
 /// the cluster most when many write at the same time.
 pub const CONCURRENCY: u32 = 16;
+/// The same where each application has a cluster of its own, as on Ververica Platform: one
+/// savepoint does not slow the next one's cluster down. What they share is the platform's gateway,
+/// to which a savepoint is a handful of requests, and the store that they write to.
+pub const CONCURRENCY_APART: u32 = 256;
 
 /// The rules for one application.
 #[derive(Debug, Clone)]

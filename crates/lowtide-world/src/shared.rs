@@ -1,13 +1,14 @@
 //! One answer for all who ask at the same time.
 //!
 //! Hundreds of runs look for their names in the same second, and a platform's list is the same
-//! for all of them. Nobody gets an answer to a question that was put before they asked: the list
-//! of a moment ago may lack the job that has just started.
+//! for all of them. A fault is shared just so: else 500 callers would wait, one after the other,
+//! for the same silent server.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use lowtide_core::fault::Fault;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// The latest answer, and when its question was put.
 #[derive(Debug)]
@@ -24,8 +25,23 @@ impl<T> Default for Shared<T> {
 }
 
 impl<T: Clone> Shared<T> {
-    /// Puts the question, unless somebody put it after this call began.
+    /// Puts the question, unless somebody put it after this call began. Nobody gets an answer to
+    /// a question that was put before they asked: the list of a moment ago may lack the job that
+    /// has just started.
     pub(crate) async fn ask<F>(&self, question: impl FnOnce() -> F) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        self.ask_within(Duration::ZERO, question).await
+    }
+
+    /// Puts the question, unless somebody put it at most `age_max` before this call, or after it
+    /// began: for who would rather have an old answer than put a question.
+    pub(crate) async fn ask_within<F>(
+        &self,
+        age_max: Duration,
+        question: impl FnOnce() -> F,
+    ) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, Fault>>,
     {
@@ -33,7 +49,7 @@ impl<T: Clone> Shared<T> {
         // Held while asking: those who come meanwhile wait for the next answer, and share it.
         let mut latest = self.latest.lock().await;
         if let Some((put_at, answer)) = &*latest
-            && *put_at >= asked_at
+            && asked_at.saturating_duration_since(*put_at) <= age_max
         {
             return answer.clone();
         }
@@ -47,28 +63,62 @@ impl<T: Clone> Shared<T> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
 
     use futures_util::future::join_all;
+    use tokio::time::{advance, sleep, timeout};
 
-    use super::Shared;
+    use super::*;
+
+    /// Counts its questions; each takes five seconds, and the second one fails.
+    #[derive(Default)]
+    struct Counted {
+        shared: Shared<u32>,
+        count: AtomicU32,
+    }
+
+    const TAKES: Duration = Duration::from_secs(5);
+
+    impl Counted {
+        async fn ask(&self, age_max: Duration) -> Result<u32, Fault> {
+            let question = || async {
+                sleep(TAKES).await;
+                match self.count.fetch_add(1, Ordering::Relaxed) + 1 {
+                    2 => Err(Fault::transient("the second one fails")),
+                    number => Ok(number),
+                }
+            };
+            self.shared.ask_within(age_max, question).await
+        }
+
+        async fn many(&self) -> Vec<Result<u32, Fault>> {
+            join_all((0..500).map(|_| self.ask(Duration::ZERO))).await
+        }
+    }
 
     #[tokio::test(start_paused = true)]
-    async fn many_who_ask_at_once_put_two_questions_and_nobody_gets_an_old_answer() {
-        let shared = Shared::default();
-        let count = AtomicU32::new(0);
-        let question = || async {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            Ok(count.fetch_add(1, Ordering::Relaxed) + 1)
-        };
-        let answers = join_all((0..100).map(|_| shared.ask(question))).await;
-        assert!(
-            answers
-                .iter()
-                .all(|answer| answer.as_ref().is_ok_and(|n| *n <= 2))
-        );
-        let last = count.load(Ordering::Relaxed);
-        assert!(last <= 2, "{last} questions");
-        assert_eq!(shared.ask(question).await, Ok(last + 1));
+    async fn many_who_ask_at_once_put_one_question_however_long_it_takes() {
+        let counted = Counted::default();
+        assert!(counted.many().await.iter().all(|answer| *answer == Ok(1)));
+        assert!(counted.many().await.iter().all(Result::is_err));
+        assert_eq!(counted.ask(Duration::ZERO).await, Ok(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_answer_is_only_for_who_wants_it() {
+        let counted = Counted::default();
+        assert_eq!(counted.ask(Duration::ZERO).await, Ok(1));
+        // Its age counts from the question.
+        assert_eq!(counted.ask(TAKES).await, Ok(1));
+        advance(Duration::from_millis(1)).await;
+        assert!(counted.ask(TAKES).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_gives_up_does_not_take_the_answer_from_the_others() {
+        let counted = Counted::default();
+        let impatient = timeout(TAKES / 5, counted.ask(Duration::ZERO));
+        let (given_up, waited) = tokio::join!(impatient, counted.ask(Duration::ZERO));
+        assert!(given_up.is_err());
+        assert_eq!(waited, Ok(1));
     }
 }

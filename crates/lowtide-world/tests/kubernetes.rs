@@ -87,12 +87,7 @@ impl Bench {
     }
 
     fn reader(&self, source: Source) -> VvpPodReader {
-        self.reader_of(self.access("flink"), source, PATIENT)
-    }
-
-    fn reader_of(&self, access: Access, source: Source, timeout: Duration) -> VvpPodReader {
-        let server = Arc::new(ApiServer::new(access, timeout));
-        VvpPodReader::new(server, Some("default"), source)
+        reader_of(self.access("flink"), source, PATIENT)
     }
 
     /// Gives `flink/lowtide` a right in a namespace.
@@ -174,7 +169,7 @@ impl Bench {
         fs::write(&path, config.to_string())?;
         let mut access = self.access("flink");
         access.kubeconfig = Some(path);
-        let fault = refused(self.reader_of(access, Source::List, PATIENT).read().await)?;
+        let fault = refused(reader_of(access, Source::List, PATIENT).read().await)?;
         ensure!(fault.kind == FaultKind::Permanent, "{fault:?}");
         ensure!(fault.text.contains("401"), "{fault}");
         ensure!(!format!("{fault:?}").contains("tops3cret"), "{fault:?}");
@@ -200,11 +195,11 @@ impl Bench {
         fs::write(&path, config.to_string())?;
         let mut access = self.access("flink");
         access.kubeconfig = Some(path);
-        self.reader_of(access.clone(), Source::List, PATIENT)
+        reader_of(access.clone(), Source::List, PATIENT)
             .read()
             .await?;
         access.context = Some("dead".to_owned());
-        let fault = refused(self.reader_of(access, Source::List, PATIENT).read().await)?;
+        let fault = refused(reader_of(access, Source::List, PATIENT).read().await)?;
         ensure!(fault.kind == FaultKind::Transient, "{fault:?}");
         ensure!(fault.text.contains("the connection was refused"), "{fault}");
         Ok(())
@@ -234,10 +229,8 @@ impl Bench {
             Ok(())
         })?;
         let before = self.asked("list", "pods")?;
-        let reader = self.reader(Source::List);
-        let asked_at = Instant::now();
+        let reader = Arc::new(self.reader(Source::List));
         let mut asking = tokio::task::JoinSet::new();
-        let reader = Arc::new(reader);
         for number in 0..500 {
             let reader = Arc::clone(&reader);
             asking.spawn(async move {
@@ -250,7 +243,6 @@ impl Bench {
             let (name, ids) = answer??;
             ensure!(ids == 1, "{name} has {ids} ids");
         }
-        eprintln!("500 names among 1,200 pods: {:?}", asked_at.elapsed());
         ensure!(reader.read().await?.all().len() == 2 * DEPLOYMENTS);
         let lists = until("the audit log", async || {
             let lists = self.asked("list", "pods")? - before;
@@ -460,7 +452,7 @@ impl Bench {
         fs::write(&path, config.to_string())?;
         let mut access = self.access("flink");
         access.kubeconfig = Some(path);
-        let watching = self.reader_of(access, Source::Watch, IMPATIENT);
+        let watching = reader_of(access, Source::Watch, IMPATIENT);
         self.in_step(&watching, 2 * DEPLOYMENTS).await?;
 
         let lists = self.asked("list", "pods")?;
@@ -573,6 +565,11 @@ impl Bench {
         ensure!(seen == promised, "{seen:?}");
         Ok(())
     }
+}
+
+fn reader_of(access: Access, source: Source, timeout: Duration) -> VvpPodReader {
+    let server = Arc::new(ApiServer::new(access, timeout));
+    VvpPodReader::new(server, Some("default"), source)
 }
 
 fn pod(name: &str, labels: &Value) -> Value {

@@ -16,7 +16,7 @@ use testbench::kubernetes::{
     ASK_IMAGE, Api, Node, Options, PAUSE_IMAGE, PodSecurity, VERSION, ask_image, left_out,
 };
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(2);
 
 #[test]
 fn a_control_plane_alone_answers_audits_and_survives_a_killed_api_server() -> Result<()> {

@@ -27,6 +27,23 @@ fn of(keys: Option<&[&str]>) -> RunFilter {
 }
 
 #[tokio::test]
+async fn what_many_runs_left_is_one_question() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    let runs: Vec<_> = ["a", "b", "c"].map(|name| slot(&key(name), 0)).into();
+    catalog.claim(&runs, None).await.unwrap();
+    for (run, seconds) in [(&runs[0], 20), (&runs[2], 10), (&runs[1], 30)] {
+        let left = savepoint(run, "s", seconds, Standing::Kept, verified(1));
+        commit(&catalog, &step(run, Phase::Waiting), &[left]).await;
+    }
+    let asked = [runs[0].id, runs[2].id];
+    let left = catalog.savepoints_of_runs(&asked).await.unwrap();
+    let of: Vec<_> = left.iter().map(|savepoint| savepoint.run).collect();
+    assert_eq!(of, [runs[2].id, runs[0].id]);
+    assert_eq!(catalog.savepoints_of_runs(&[]).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn runs_are_listed_newest_first() {
     let directory = tempfile::tempdir().unwrap();
     let catalog = open_in(directory.path()).await;

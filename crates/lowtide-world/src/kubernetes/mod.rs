@@ -27,7 +27,6 @@ mod list;
 mod objects;
 pub mod pods;
 mod proxy;
-mod recent;
 mod watch;
 
 use std::time::Duration;
@@ -39,7 +38,6 @@ pub(crate) use access::Connected;
 pub use access::{Access, ApiServer};
 pub(crate) use objects::{Objects, Selection};
 pub(crate) use proxy::{Login, ServiceProxy};
-pub(crate) use recent::Recent;
 
 /// Default for how long the API server may take for one reading.
 pub const TIMEOUT: Duration = Duration::from_secs(30);

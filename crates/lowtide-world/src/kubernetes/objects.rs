@@ -15,7 +15,8 @@ use tokio::sync::OnceCell;
 use super::access::ApiServer;
 use super::fault::Request;
 use super::watch::Watched;
-use super::{Recent, Source, list};
+use super::{Source, list};
+use crate::shared::Shared;
 
 /// Which objects.
 #[derive(Debug, Clone)]
@@ -38,7 +39,7 @@ where
     server: Arc<ApiServer>,
     selection: Selection,
     source: Source,
-    listed: Recent<Vec<Arc<K>>>,
+    listed: Shared<Arc<Vec<Arc<K>>>>,
     watched: OnceCell<Watched<K>>,
 }
 
@@ -59,7 +60,7 @@ where
             server,
             selection,
             source,
-            listed: Recent::default(),
+            listed: Shared::default(),
             watched: OnceCell::new(),
         }
     }
@@ -67,7 +68,7 @@ where
     /// Every object: from the watch, or from a list that is at most `age_max` old.
     pub(crate) async fn read(&self, age_max: Duration) -> Result<Arc<Vec<Arc<K>>>, Fault> {
         match self.source {
-            Source::List => self.listed.get(age_max, self.list()).await,
+            Source::List => self.listed.ask_within(age_max, || self.list()).await,
             Source::Watch => {
                 let watched = self.watched.get_or_try_init(|| self.watch()).await?;
                 let objects = watched.read(self.server.timeout()).await?;
@@ -84,7 +85,7 @@ where
         }
     }
 
-    async fn list(&self) -> Result<Vec<Arc<K>>, Fault> {
+    async fn list(&self) -> Result<Arc<Vec<Arc<K>>>, Fault> {
         let (api, namespace) = self.api().await?;
         let mut params = ListParams::default().labels(&self.selection.labels);
         if let Some(fields) = self.selection.fields {
@@ -92,7 +93,7 @@ where
         }
         let request = self.request("list", namespace);
         let objects = list::all(&api, &params, &request, self.server.timeout()).await?;
-        Ok(objects.into_iter().map(Arc::new).collect())
+        Ok(Arc::new(objects.into_iter().map(Arc::new).collect()))
     }
 
     async fn watch(&self) -> Result<Watched<K>, Fault> {

@@ -20,7 +20,8 @@ use kube::ResourceExt as _;
 use kube::core::PartialObjectMeta;
 use lowtide_core::fault::Fault;
 
-use super::{ApiServer, LISTING_FRESH, Objects, Recent, Selection, Source};
+use super::{ApiServer, LISTING_FRESH, Objects, Selection, Source};
+use crate::shared::Shared;
 
 /// Server side, so that an ended pod is not even sent; a watch sees it as deleted.
 pub(crate) const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
@@ -114,7 +115,7 @@ fn vvp_pod(pod: &PartialObjectMeta<Pod>) -> Option<VvpPod> {
 #[derive(Debug)]
 pub struct VvpPodReader {
     objects: Objects<PartialObjectMeta<Pod>>,
-    recent: Recent<VvpPods>,
+    recent: Shared<Arc<VvpPods>>,
 }
 
 impl VvpPodReader {
@@ -133,17 +134,17 @@ impl VvpPodReader {
         };
         Self {
             objects: Objects::new(server, selection, source),
-            recent: Recent::default(),
+            recent: Shared::default(),
         }
     }
 
     /// The pods that count just now, [`LISTING_FRESH`] at most behind.
     pub async fn read(&self) -> Result<Arc<VvpPods>, Fault> {
-        let ask = async {
+        let ask = || async {
             let objects = self.objects.read(LISTING_FRESH).await?;
-            Ok(VvpPods::of(&objects))
+            Ok(Arc::new(VvpPods::of(&objects)))
         };
-        self.recent.get(LISTING_FRESH, ask).await
+        self.recent.ask_within(LISTING_FRESH, ask).await
     }
 }
 

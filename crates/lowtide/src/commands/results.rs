@@ -42,6 +42,7 @@ pub async fn print(
 ) -> Result<Exit, Trouble> {
     let mut exit = Exit::Fine;
     let mut rows = Vec::with_capacity(asked.len());
+    let mut left = left_by(catalog, asked).await?;
     for id in asked {
         let run = match results.get(id) {
             Some(Ok(run)) => Some(run.clone()),
@@ -56,12 +57,9 @@ pub async fn print(
                 .map_err(Trouble::catalog("read the run"))?,
         };
         if let Some(run) = run {
-            let savepoints = catalog
-                .savepoints_of(*id)
-                .await
-                .map_err(Trouble::catalog("read what the run left"))?;
             exit = exit.worse(Exit::of_run(&run));
-            rows.push((run, savepoints));
+            let left = left.remove(id).unwrap_or_default();
+            rows.push((run, left));
         }
     }
     let shape = shape::Runs {
@@ -75,6 +73,22 @@ pub async fn print(
         printer.say(&explain(run, progress.has_told(run)));
     }
     Ok(exit)
+}
+
+/// What each run left.
+async fn left_by(
+    catalog: &Catalog,
+    runs: &[RunId],
+) -> Result<BTreeMap<RunId, Vec<Savepoint>>, Trouble> {
+    let savepoints = catalog
+        .savepoints_of_runs(runs)
+        .await
+        .map_err(Trouble::catalog("read what the runs left"))?;
+    let mut left: BTreeMap<RunId, Vec<Savepoint>> = BTreeMap::new();
+    for savepoint in savepoints {
+        left.entry(savepoint.run).or_default().push(savepoint);
+    }
+    Ok(left)
 }
 
 fn table(setup: &Setup, rows: &[(Run, Vec<Savepoint>)]) -> Table {

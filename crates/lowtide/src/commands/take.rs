@@ -148,15 +148,17 @@ async fn fill(
         .map(|application| application.key.clone())
         .collect();
     let mut asked: Vec<RunId> = Vec::with_capacity(wanted.len());
+    let left_behind: BTreeSet<RunId> = jobs.iter().map(|job| job.run.id).collect();
+    let mut new = Vec::with_capacity(wanted.len());
     for application in wanted {
         let run = row(&application)?;
         asked.push(run.id);
         // A slot that was left behind is being walked already.
-        if jobs.iter().any(|job| job.run.id == run.id) {
-            continue;
+        if !left_behind.contains(&run.id) {
+            new.push((run, application.policy));
         }
-        jobs.push(claim(&engine, run, application.policy).await?);
     }
+    jobs.extend(claim(&engine, new).await?);
     let patience = wait.map(|wait| Duration::try_from(wait).unwrap_or(Duration::MAX));
     let in_the_way = |run: &Run| {
         keys.contains(&run.application)
@@ -217,23 +219,28 @@ async fn open(
     Ok((engine, platforms.into_iter().cloned().collect()))
 }
 
-async fn claim(engine: &RealEngine, run: Run, policy: Policy) -> Result<Job, Trouble> {
-    let (run, claim) = engine
-        .claim(run)
+/// Claims them in one step: hundreds would wait for the disk one by one.
+async fn claim(engine: &RealEngine, runs: Vec<(Run, Policy)>) -> Result<Vec<Job>, Trouble> {
+    let (runs, policies): (Vec<Run>, Vec<Policy>) = runs.into_iter().unzip();
+    let claims = engine
+        .claim_all(runs)
         .await
-        .map_err(Trouble::catalog("claim the run"))?;
-    Ok(match claim {
-        Claim::Claimed => Job {
-            run,
-            policy,
-            mine: true,
-        },
-        Claim::Taken(run) => Job {
-            run: *run,
-            policy,
-            mine: false,
-        },
-    })
+        .map_err(Trouble::catalog("claim the runs"))?;
+    let jobs = claims.into_iter().zip(policies);
+    Ok(jobs
+        .map(|((run, claim), policy)| match claim {
+            Claim::Claimed => Job {
+                run,
+                policy,
+                mine: true,
+            },
+            Claim::Taken(run) => Job {
+                run: *run,
+                policy,
+                mine: false,
+            },
+        })
+        .collect())
 }
 
 fn say_how_to_resume(

@@ -221,9 +221,9 @@ pub(super) struct Ververica {
     pub timeout: Option<Text>,
 
     /// How many savepoints may be under way at once on this platform, from 1 to 1000; due slots
-    /// beyond that wait. Default: 16.
+    /// beyond that wait. Default: 256, as each deployment has a cluster of its own.
     #[serde(default, deserialize_with = "present")]
-    #[schemars(range(min = 1, max = 1000), extend("default" = 16))]
+    #[schemars(range(min = 1, max = 1000), extend("default" = 256))]
     pub concurrency: Option<At<u32>>,
 
     /// Where Lowtide reaches what the platform calls a location: for each prefix of its locations

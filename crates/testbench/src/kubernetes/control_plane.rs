@@ -154,6 +154,11 @@ impl ControlPlane {
             .arg("--pvclaimbinder-sync-period=1s")
             .arg(flag("kubeconfig", &kubeconfig))
             .arg(flag("root-ca-file", &credentials.path("ca.crt")))
+            // Otherwise it makes a folder beneath /usr.
+            .arg(flag(
+                "flex-volume-plugin-dir",
+                &self.scratch.join("volume-plugins"),
+            ))
             .arg(flag(
                 "service-account-private-key-file",
                 &credentials.path("service-accounts.key"),

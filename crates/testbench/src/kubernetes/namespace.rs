@@ -22,7 +22,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 const END_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where programs of a node write although nothing tells them to; the machine's own stay as they are.
-const OWN_FOLDERS: [&str; 3] = ["/run", "/var/log", "/var/lib/cni"];
+const OWN_FOLDERS: [&str; 4] = ["/run", "/var/log", "/var/lib/cni", "/var/lib/kubelet"];
 
 /// The bridge that joins the node and its pods.
 pub(super) const BRIDGE: &str = "lt0";

@@ -401,8 +401,8 @@ impl Node {
     }
 
     /// A volume for the claim `claim` of a namespace, whoever makes that claim: the folder `path` of this
-    /// machine, made where it is missing, and made writable for every user, as pods run as any. `access` is an
-    /// access mode, as in `ReadWriteMany`.
+    /// machine, made where it is missing, and made writable for every user, as pods run as any. It must not lie
+    /// in `/run` or `/var/log`, which a node has of its own. `access` is an access mode, as in `ReadWriteMany`.
     ///
     /// # Errors
     /// The folder cannot be made, or the API server refuses.

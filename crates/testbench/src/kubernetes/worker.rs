@@ -102,8 +102,7 @@ impl Worker<'_> {
     }
 
     /// Starts kube-proxy. It hides the sender of all that goes to a Service: an answer between two pods of one
-    /// bridge would otherwise not come back through the node, which must translate it, and a pod could not
-    /// reach itself.
+    /// bridge would otherwise not come back through the node, which must translate it.
     pub(super) fn proxy(&self) -> Result<Part> {
         let mut command = self.control_plane.program("kube-proxy");
         command

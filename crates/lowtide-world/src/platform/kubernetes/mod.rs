@@ -24,9 +24,8 @@ use lowtide_core::run::{Attempt, Operation, Reply};
 
 use super::flink;
 use crate::kubernetes::pods::NOT_ENDED;
-use crate::kubernetes::{
-    ApiServer, Connected, LISTING_FRESH, Objects, Recent, Selection, ServiceProxy,
-};
+use crate::kubernetes::{ApiServer, Connected, LISTING_FRESH, Objects, Selection, ServiceProxy};
+use crate::shared::Shared;
 use clusters::{ClusterSeen, JobManager, Rest};
 pub use names::Seen;
 pub use settings::{Reach, Settings};
@@ -48,7 +47,7 @@ pub struct Client {
     timeout: Duration,
     /// By cluster id, with the address that each was made for.
     clients: Mutex<BTreeMap<String, (Rest, Arc<flink::Client>)>>,
-    seen: Recent<Seen>,
+    seen: Shared<Arc<Seen>>,
 }
 
 impl Client {
@@ -72,15 +71,15 @@ impl Client {
             reach: settings.reach,
             timeout: settings.timeout,
             clients: Mutex::new(BTreeMap::new()),
-            seen: Recent::default(),
+            seen: Shared::default(),
         }
     }
 
     /// Asks every cluster that has a JobManager for its jobs.
     pub async fn look(&self) -> Result<Arc<Seen>, Fault> {
         // Boxed: twenty kilobytes of future, in each of 500 that ask at once.
-        let ask = Box::pin(self.ask_all());
-        self.seen.get(LISTING_FRESH, ask).await
+        let ask = || Box::pin(self.ask_all());
+        self.seen.ask_within(LISTING_FRESH, ask).await
     }
 
     /// What the job looks like just now.
@@ -121,7 +120,7 @@ impl Client {
         }
     }
 
-    async fn ask_all(&self) -> Result<Seen, Fault> {
+    async fn ask_all(&self) -> Result<Arc<Seen>, Fault> {
         let found = self.clusters(LISTING_FRESH).await?;
         self.forget_all_but(&found);
         let present =
@@ -134,7 +133,7 @@ impl Client {
             .buffer_unordered(CLUSTERS_AT_ONCE)
             .collect()
             .await;
-        Ok(Seen { clusters })
+        Ok(Arc::new(Seen { clusters }))
     }
 
     async fn jobs_of(&self, id: &str, cluster: &ClusterSeen) -> Result<Vec<JobSeen>, Fault> {

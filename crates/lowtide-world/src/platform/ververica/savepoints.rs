@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    fn savepoint(state: &str, location: &str, failure: Value) -> wire::Savepoint {
+    fn savepoint(state: &str, location: &str, failure: &Value) -> wire::Savepoint {
         serde_json::from_value(json!({
             "metadata": {
                 "id": "s", "createdAt": "2022-10-26T08:19:48Z", "origin": "USER_REQUEST",
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn every_state_has_its_meaning() {
-        let listed = |state, location| listed(&savepoint(state, location, Value::Null)).state;
+        let listed = |state, location| listed(&savepoint(state, location, &Value::Null)).state;
         assert_eq!(listed("STARTED", ""), ListedState::InProgress);
         let location = Location::new("s3://b/s");
         assert_eq!(
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn what_is_followed_is_waited_for_or_ends() {
-        let of = |state| operation(&savepoint(state, "", Value::Null));
+        let of = |state| operation(&savepoint(state, "", &Value::Null));
         for state in ["STARTED", "COMPLETED", "PREPARING"] {
             assert_eq!(of(state), Operation::InProgress, "{state}");
         }
@@ -142,7 +142,7 @@ mod tests {
     fn a_failure_has_its_reason_and_flink_s_own() {
         let trace = "org.apache.flink.runtime.checkpoint.CheckpointException: Checkpoint expired before completing.\n\tat a.b.C.d(C.java:1)";
         let failure = json!({ "reason": "SavepointFailedInFlink", "message": trace });
-        let Operation::Failed(cause) = operation(&savepoint("FAILED", "", failure)) else {
+        let Operation::Failed(cause) = operation(&savepoint("FAILED", "", &failure)) else {
             panic!("not failed")
         };
         assert_eq!(cause.kind, CauseKind::Expired);
@@ -151,7 +151,7 @@ mod tests {
             "{}",
             cause.text
         );
-        let Operation::Failed(silent) = operation(&savepoint("FAILED", "", Value::Null)) else {
+        let Operation::Failed(silent) = operation(&savepoint("FAILED", "", &Value::Null)) else {
             panic!("not failed")
         };
         assert_eq!(silent.text, "the platform says that it failed, and not why");
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_mark_is_found_among_other_annotations() {
-        let marked = listed(&savepoint("STARTED", "", Value::Null));
+        let marked = listed(&savepoint("STARTED", "", &Value::Null));
         assert_eq!(
             marked.mark.map(|mark| mark.to_string()).as_deref(),
             Some("000102030405060708090a0b0c0d0e0f")

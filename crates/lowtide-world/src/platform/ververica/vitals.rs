@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    fn deployment(status: Value, configuration: Value) -> wire::Deployment {
+    fn deployment(status: &Value, configuration: &Value) -> wire::Deployment {
         serde_json::from_value(json!({
             "metadata": { "id": "d", "name": "orders", "createdAt": "2022-01-01T00:00:00Z" },
             "spec": { "template": { "spec": { "flinkConfiguration": configuration } } },
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_running_deployment() {
         let configuration = json!({ "execution.checkpointing.timeout": "20 min" });
-        let running = deployment(json!({ "state": "RUNNING" }), configuration);
+        let running = deployment(&json!({ "state": "RUNNING" }), &configuration);
         let vitals = vitals(&running, &[]);
         assert_eq!(vitals.state, JobState::Running);
         assert_eq!((vitals.tasks_ready, vitals.tasks_total), (1, 1));
@@ -141,9 +141,9 @@ mod tests {
             let conditions = json!([{ "type": "JobFailing", "status": word }]);
             json!({ "state": "RUNNING", "running": { "conditions": conditions } })
         };
-        let failing = vitals(&deployment(status("True"), json!({})), &[]);
+        let failing = vitals(&deployment(&status("True"), &json!({})), &[]);
         assert_eq!(failing.state, JobState::Restarting);
-        let healthy = vitals(&deployment(status("Unknown"), json!({})), &[]);
+        let healthy = vitals(&deployment(&status("Unknown"), &json!({})), &[]);
         assert_eq!(healthy.state, JobState::Running);
     }
 
@@ -171,7 +171,7 @@ mod tests {
     fn forst_by_either_key() {
         for key in ["state.backend", "state.backend.type"] {
             let configuration = json!({ key: "ForSt" });
-            let forst = deployment(json!({ "state": "RUNNING" }), configuration);
+            let forst = deployment(&json!({ "state": "RUNNING" }), &configuration);
             assert!(!vitals(&forst, &[]).canonical_possible);
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use lowtide_core::name::{Location, PlatformName};
-use lowtide_core::policy::CONCURRENCY;
+use lowtide_core::policy::{CONCURRENCY, CONCURRENCY_APART};
 use lowtide_core::run::REPEAT_MARGIN;
 use lowtide_core::schedule::format_duration;
 use lowtide_world::flink::{self, Auth};
@@ -97,7 +97,7 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            let concurrency = self.concurrency(platform.concurrency());
+            let concurrency = self.concurrency(platform);
             let traits = Traits::of(platform, concurrency);
             platforms.traits.insert(name.clone(), traits);
             if let Some(settings) = self.platform(key, platform) {
@@ -135,9 +135,14 @@ impl Reader<'_> {
         }
     }
 
-    fn concurrency(&mut self, written: Option<&At<u32>>) -> u32 {
-        match written {
-            None => CONCURRENCY,
+    fn concurrency(&mut self, platform: &raw::Platform) -> u32 {
+        let usual = if platform.ververica.is_some() {
+            CONCURRENCY_APART
+        } else {
+            CONCURRENCY
+        };
+        match platform.concurrency() {
+            None => usual,
             Some(number) if (1..=CONCURRENCY_MAX).contains(&number.value) => number.value,
             Some(number) => {
                 let message = format!(
@@ -151,7 +156,7 @@ impl Reader<'_> {
                     ),
                     _ => problem,
                 });
-                CONCURRENCY
+                usual
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: Lowtide beside its competitors, in one run, on one real cluster.
+//! `cargo xtask bench take`: one savepoint, beside Lowtide's competitors, in one run, on one real cluster.
 //!
 //! Overhead is wall time less Flink's own `end_to_end_duration` of that very savepoint: what the tool
 //! adds. The tools take turns, so that a machine whose speed drifts drifts for all; medians and ratios
@@ -8,16 +8,16 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use testbench::flink::{Cluster, JobHandle, JobSpec, Release};
 use testbench::http;
 use testbench::process::{Bound, bound};
 use testbench::proxy::Proxy;
 
-use crate::cargo;
+use super::measure::{extremes, median, timed};
 use crate::stage::say;
 
 /// How often each tool takes a savepoint in the comparison.
@@ -47,12 +47,11 @@ printf %s "$reply" | jq -r .operation.location
 "#;
 
 /// Runs all measurements. Says whether the promised bound on status requests held.
-pub fn run(ten_minutes: bool) -> Result<bool> {
+pub(super) fn run(lowtide: PathBuf, ten_minutes: bool) -> Result<bool> {
     testbench::java::bin()?;
     for program in ["curl", "jq"] {
         testbench::java::debian_program(program)?;
     }
-    let lowtide = cargo::lowtide("release")?;
     let cluster = Cluster::builder(Release::V2_3)
         .checkpoint_timeout(Duration::from_secs(3_600))
         .start()?;
@@ -306,24 +305,6 @@ impl<'a> Tool<'a> {
     }
 }
 
-/// Runs a command to its end; how long it took, and what it printed.
-fn timed(command: &mut Command) -> Result<(Duration, String)> {
-    let start = Instant::now();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("run {command:?}"))?;
-    let took = start.elapsed();
-    if !output.status.success() {
-        bail!(
-            "{command:?} ended with {}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
-}
-
 /// The resident memory of a process once it no longer changes from one second to the next.
 fn settled_kib(pid: u32) -> Result<u64> {
     let mut last = 0;
@@ -347,18 +328,4 @@ fn settled_kib(pid: u32) -> Result<u64> {
     }
     ensure!(last > 0, "the process never settled");
     Ok(last)
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn extremes(values: &[f64]) -> (f64, f64) {
-    values
-        .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-            (low.min(*value), high.max(*value))
-        })
 }

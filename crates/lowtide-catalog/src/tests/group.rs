@@ -1,0 +1,144 @@
+//! Many who write at once.
+
+use std::fs;
+use std::path::Path;
+
+use futures_util::future::join_all;
+use lowtide_core::ports::{Catalog as _, CatalogError, Claim, Commit};
+use lowtide_core::run::{Phase, Run};
+
+use super::open_in;
+use super::records::{key, slot, step};
+
+/// Runs that are there at once: more than one group holds.
+const MANY: usize = 400;
+
+fn plain(run: &Run) -> Commit<'_> {
+    Commit {
+        run,
+        savepoints: &[],
+        begins: false,
+        cap: None,
+    }
+}
+
+fn runs(count: usize) -> Vec<Run> {
+    (0..count)
+        .map(|number| slot(&key(&format!("a{number}")), 0))
+        .collect()
+}
+
+/// Commits in the write-ahead log: frames that say how large the file is then
+/// (<https://sqlite.org/fileformat2.html#the_write_ahead_log>).
+fn commits_in_log(directory: &Path) -> usize {
+    const HEADER: usize = 32;
+    const FRAME_HEADER: usize = 24;
+    let log = fs::read(directory.join("catalog.db-wal")).unwrap();
+    let page = u32::from_be_bytes(log[8..12].try_into().unwrap()) as usize;
+    // Frames of an earlier use of the log have another salt.
+    let salt = &log[16..24];
+    log[HEADER..]
+        .chunks_exact(FRAME_HEADER + page)
+        .filter(|frame| frame[8..16] == *salt && frame[4..8] != [0; 4])
+        .count()
+}
+
+#[tokio::test]
+async fn many_commits_at_once_are_few_waits_for_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    let runs = runs(MANY);
+    catalog.claim(&runs, None).await.unwrap();
+    let before = commits_in_log(directory.path());
+    let steps: Vec<Run> = runs.iter().map(|run| step(run, Phase::Waiting)).collect();
+    let committed = join_all(steps.iter().map(|run| catalog.commit(plain(run)))).await;
+    assert!(committed.iter().all(Result::is_ok));
+    let waits = commits_in_log(directory.path()) - before;
+    assert!((2..=4).contains(&waits), "{waits} transactions");
+    assert_eq!(catalog.open_runs().await.unwrap().len(), MANY);
+    for run in &steps {
+        assert_eq!(catalog.run(run.id).await.unwrap().as_ref(), Some(run));
+    }
+}
+
+#[tokio::test]
+async fn who_is_stale_or_busy_fails_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    let runs = runs(10);
+    catalog.claim(&runs, None).await.unwrap();
+    let mut steps: Vec<Run> = runs
+        .iter()
+        .map(|run| step(run, Phase::Triggering))
+        .collect();
+    steps[3].version += 1;
+    let caps = [Some(6); 10];
+    let commits = steps.iter().zip(caps).map(|(run, cap)| {
+        let commit = Commit { cap, ..plain(run) };
+        catalog.commit(commit)
+    });
+    let answers = join_all(commits).await;
+    // In the order in which they asked, each sees those before it.
+    for (index, answer) in answers.iter().enumerate() {
+        match (index, answer) {
+            (3, Err(CatalogError::Stale)) | (0..=6, Ok(())) | (7.., Err(CatalogError::Busy(_))) => {
+            }
+            (_, other) => panic!("{index}: {other:?}"),
+        }
+    }
+    let triggered = catalog.open_runs().await.unwrap();
+    let triggered = triggered
+        .iter()
+        .filter(|run| run.phase == Phase::Triggering);
+    assert_eq!(triggered.count(), 6);
+}
+
+#[tokio::test]
+async fn who_breaks_it_breaks_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    let runs = runs(5);
+    catalog.claim(&runs, None).await.unwrap();
+    let mut steps: Vec<Run> = runs.iter().map(|run| step(run, Phase::Waiting)).collect();
+    // Done, and with no outcome: the table itself refuses it.
+    for broken in [1, 4] {
+        steps[broken].phase = Phase::Done;
+    }
+    let late = slot(&key("late"), 0);
+    let (answers, claims) = futures_util::join!(
+        join_all(steps.iter().map(|run| catalog.commit(plain(run)))),
+        catalog.claim(std::slice::from_ref(&late), None),
+    );
+    for (index, answer) in answers.iter().enumerate() {
+        let breaks = [1, 4].contains(&index);
+        assert_eq!(
+            matches!(answer, Err(CatalogError::Broken(_))),
+            breaks,
+            "{index}: {answer:?}"
+        );
+        let row = catalog.run(steps[index].id).await.unwrap().unwrap();
+        assert_eq!(row == steps[index], !breaks, "{index}");
+    }
+    assert_eq!(claims, Ok(vec![Claim::Claimed]));
+}
+
+#[tokio::test]
+async fn later_writes_of_a_group_see_the_earlier_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    let run = slot(&key("a"), 0);
+    let first = step(&run, Phase::Resolving);
+    let second = step(&first, Phase::Waiting);
+    let (claims, one, other, again) = futures_util::join!(
+        catalog.claim(std::slice::from_ref(&run), None),
+        catalog.commit(plain(&first)),
+        catalog.commit(plain(&second)),
+        catalog.commit(plain(&first)),
+    );
+    assert_eq!(claims, Ok(vec![Claim::Claimed]));
+    assert_eq!(
+        (one, other, again),
+        (Ok(()), Ok(()), Err(CatalogError::Stale))
+    );
+    assert_eq!(catalog.run(run.id).await, Ok(Some(second)));
+}
