@@ -28,7 +28,7 @@ fn jobs_of_a_native_session_get_one_savepoint_each_slot() {
     let shared = scene();
     let node = &shared.node;
     node.namespace(FLEET, PodSecurity::Restricted).unwrap();
-    let slots = NAMES.len() + 1;
+    let slots = NAMES.len() + 2;
     let spec = SessionSpec::named(FLEET, "lt-session")
         .config("taskmanager.numberOfTaskSlots", slots.to_string());
     let session = Session::start(node, &spec).unwrap();
@@ -36,11 +36,12 @@ fn jobs_of_a_native_session_get_one_savepoint_each_slot() {
     for name in NAMES {
         job(name);
     }
-    let blocked = job("blocked");
+    let (blocked, forgotten) = (job("blocked"), job("forgotten"));
     thread::scope(|scope| {
         scope.spawn(|| on_schedule(&shared, &session, "service"));
         scope.spawn(|| on_schedule(&shared, &session, "proxy"));
         scope.spawn(|| served(&shared, &session, "proxy", &blocked));
+        scope.spawn(|| killed_without_a_catalog(&shared, &session, &forgotten));
     });
     session.delete(node).unwrap();
 }
@@ -97,6 +98,36 @@ fn on_schedule(scene: &Scene, session: &Session, reach: &str) {
         let kept: BTreeSet<_> = ledger.kept(application).into_iter().collect();
         assert_eq!((&kept, kept.len()), (&there, 1), "{application}");
     }
+    rights::are_those_used(&release);
+}
+
+/// A Job's pod that is killed while a savepoint is under way, and nothing is remembered: Flink knows the trigger
+/// id, which the slot determines, and the next pod follows the same savepoint.
+fn killed_without_a_catalog(scene: &Scene, session: &Session, job: &JobHandle) {
+    const NAME: &str = "forgetful";
+    let release = Release::prepare(scene, NAME, &session.data());
+    job.control.block(Part::Sync).unwrap();
+    let (_, schedule) = soon();
+    release.install(json!({
+        "applications": [job.name],
+        "schedule": schedule,
+        "catalog": { "kind": "none" },
+        "config": config(NAME, "service"),
+    }));
+    job.control.wait_blocked(1, LIMIT).unwrap();
+    let first = release.running_pod();
+    release.kill_program(&first);
+    release.wait("the second pod to say something", || {
+        let second = release.pods().into_iter().nth(1);
+        Ok(second.filter(|pod| !release.log(pod).is_empty()).map(drop))
+    });
+    job.control.unblock().unwrap();
+    let done = release.first_job_done();
+    assert_eq!(done["status"]["failed"], 1, "{}", release.story());
+    let root = folder(session, NAME).join(&job.name);
+    let all = savepoint_directories(&root).unwrap();
+    assert_eq!(all.len(), 1, "{all:?}\n{}", release.story());
+    assert!(all[0].has_metadata);
     rights::are_those_used(&release);
 }
 
