@@ -129,6 +129,11 @@ impl Fleet {
 
     /// A configuration of Lowtide for the first `count` deployments, with a catalog of its own.
     pub fn configuration(&self, resolve: &str, count: usize) -> Result<PathBuf> {
+        self.configuration_with(resolve, count, &json!({}))
+    }
+
+    /// The same with more keys at its top.
+    pub fn configuration_with(&self, resolve: &str, count: usize, more: &Value) -> Result<PathBuf> {
         let kubeconfig = self
             .node
             .kubeconfig_for_service_account(KUBERNETES_NAMESPACE, LOWTIDE)?;
@@ -148,11 +153,14 @@ impl Fleet {
         let names: Vec<&str> = (self.deployments.iter().take(count))
             .map(|it| it.name.as_str())
             .collect();
-        let whole = json!({
+        let mut whole = json!({
             "platforms": { "vvp": { "ververica": platform } },
             "catalog": { "sqlite": catalog },
             "applications": names,
         });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            whole[key] = value.clone();
+        }
         // JSON is YAML.
         let text = serde_json::to_string_pretty(&whole).context("write a configuration")?;
         self.write(&format!("{resolve}.yaml"), &text)
@@ -196,7 +204,7 @@ impl Fleet {
         Ok(last)
     }
 
-    /// Two accounts that may list pods in the namespace, and nothing else.
+    /// Two accounts that may list and watch pods in the namespace, and nothing else.
     fn make_accounts(&self) -> Result<()> {
         self.node
             .namespace(KUBERNETES_NAMESPACE, PodSecurity::Restricted)?;
@@ -204,7 +212,7 @@ impl Fleet {
         let metadata = json!({ "name": "pods", "namespace": KUBERNETES_NAMESPACE });
         self.node.apply(&json!({
             "apiVersion": format!("{rights}/v1"), "kind": "Role", "metadata": metadata,
-            "rules": [{ "apiGroups": [""], "resources": ["pods"], "verbs": ["list"] }],
+            "rules": [{ "apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"] }],
         }))?;
         let account = |name: &str| json!({ "kind": "ServiceAccount", "name": name, "namespace": KUBERNETES_NAMESPACE });
         for name in [LOWTIDE, SCRIPT] {

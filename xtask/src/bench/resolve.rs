@@ -1,15 +1,17 @@
 //! `cargo xtask bench resolve`: names among thousands of pods.
 //!
-//! Lowtide lists all pods once, in pages; a script asks for each name. The API server's own audit log counts.
+//! Lowtide lists all pods once, in pages, and as a daemon watches them from then on; a script asks for each
+//! name. The API server's own audit log counts.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
-use testbench::process::bound;
-use testbench::ververica::SimulatedLocation;
+use serde_json::{Value, json};
+use testbench::http;
+use testbench::process::{Bound, bound};
+use testbench::ververica::{Call, SimulatedLocation};
 
 use super::fleet::{Deployment, Fleet, KUBERNETES_NAMESPACE, LOWTIDE, SCRIPT, Savepoints};
 use super::measure::{extremes, load, median, timed};
@@ -27,6 +29,15 @@ const SAMPLE: usize = 50;
 const PAGE: usize = 500;
 /// How often each tool resolves.
 const ROUNDS: usize = 5;
+
+/// How often the daemon takes a savepoint of each name.
+const SERVE_EVERY: Duration = Duration::from_secs(15);
+/// Slots of each name that it fills.
+const SERVE_SLOTS: usize = 2;
+/// How long it may take for them: two slots, and a busy machine.
+const SERVE_TIMEOUT: Duration = Duration::from_mins(3);
+/// How long it may take to end.
+const SERVE_END_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A way to resolve the names.
 struct Tool<'a> {
@@ -50,8 +61,41 @@ pub fn run(lowtide: &Path) -> Result<bool> {
         },
     )?;
     let configuration = fleet.configuration("pods", NAMES)?;
-    let held = requests_of_one(&fleet, lowtide, &configuration)?;
+    let once = requests_of_one(&fleet, lowtide, &configuration)?;
     compare(&fleet, lowtide, &configuration)?;
+    let always = requests_of_serve(&fleet, lowtide)?;
+    Ok(once && always)
+}
+
+/// Has the daemon take savepoints of all names again and again, and counts what the API server was asked.
+fn requests_of_serve(fleet: &Fleet, lowtide: &Path) -> Result<bool> {
+    let before = fleet.asked_by(LOWTIDE)?.len();
+    fleet.emulator.forget();
+    let every = json!({ "every": format!("{}s", SERVE_EVERY.as_secs()) });
+    let configuration = fleet.configuration_with("pods", NAMES, &every)?;
+    let mut command = bound(lowtide);
+    command
+        .arg("--config")
+        .arg(configuration)
+        .arg("serve")
+        .env("VVP_TOKEN", &fleet.token)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let daemon = Bound::start(command)?;
+    let resolved = SERVE_SLOTS * NAMES;
+    http::until("the savepoints", SERVE_TIMEOUT, || {
+        let taken = fleet.emulator.count(Call::CreateSavepoint);
+        Ok((taken >= resolved).then_some(()))
+    })?;
+    daemon.terminate(SERVE_END_TIMEOUT)?;
+    let asked = &fleet.asked_by(LOWTIDE)?[before..];
+    let of = |verb: &str| asked.iter().filter(|event| event.verb == verb).count();
+    let (lists, watches) = (of("list"), of("watch"));
+    let held = lists == (2 * DEPLOYMENTS).div_ceil(PAGE) && lists + watches == asked.len();
+    say(&format!(
+        "\n`lowtide serve`, {resolved} names resolved in {SERVE_SLOTS} slots: {lists} pages of one list and {watches} watches: {}",
+        if held { "held" } else { "BROKEN" }
+    ));
     Ok(held)
 }
 
