@@ -26,7 +26,7 @@ pub const MOUNTED: &str = "/mnt/savepoints";
 const GRACE: Duration = Duration::from_secs(30);
 
 /// For Helm to install a chart on a busy machine, with some to spare: a slot must not pass meanwhile.
-const INSTALLED_WITHIN: SignedDuration = SignedDuration::from_secs(15);
+const INSTALLED_WITHIN: SignedDuration = SignedDuration::from_secs(20);
 
 /// A namespace for one release of the chart, and the release in it.
 #[derive(Debug)]
