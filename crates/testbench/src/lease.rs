@@ -61,3 +61,33 @@ impl Lease {
         drop(holder.take());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs::File;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::Lease;
+
+    #[test]
+    fn a_leased_file_opens_when_it_is_released() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        File::create(&file).unwrap();
+        let lease = Lease::take(&file).unwrap();
+        let (opened, seen) = channel();
+        let opening = thread::spawn(move || {
+            File::open(&file).unwrap();
+            opened.send(()).unwrap();
+        });
+        let early = seen.recv_timeout(Duration::from_millis(300));
+        assert_eq!(early, Err(RecvTimeoutError::Timeout));
+        lease.release();
+        seen.recv_timeout(Duration::from_secs(30)).unwrap();
+        opening.join().unwrap();
+    }
+}

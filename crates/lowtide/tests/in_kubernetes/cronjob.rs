@@ -8,7 +8,7 @@ use testbench::kubernetes::left_out;
 
 use crate::release::{MOUNTED, NAME, Release, slot};
 use crate::rights;
-use crate::scene::{NAMES, scene};
+use crate::scene::{NAMES, Scene, scene};
 use crate::vvp::{Vvp, marks};
 
 #[test]
@@ -16,14 +16,14 @@ fn three_names_get_one_savepoint_each_slot_whichever_way_they_resolve() {
     if left_out("three_names_get_one_savepoint_each_slot_whichever_way_they_resolve") {
         return;
     }
+    let shared = scene();
     thread::scope(|scope| {
-        scope.spawn(|| three_names("pods"));
-        scope.spawn(|| three_names("api"));
+        scope.spawn(|| three_names(&shared, "pods"));
+        scope.spawn(|| three_names(&shared, "api"));
     });
 }
 
-fn three_names(resolve: &str) {
-    let scene = scene();
+fn three_names(scene: &Scene, resolve: &str) {
     let vvp = Vvp::start(scene);
     let deployments = vvp.deploy_all(scene);
     let namespace = format!("cronjob-{resolve}");

@@ -15,7 +15,7 @@ use testbench::kubernetes::{PodSecurity, left_out};
 
 use crate::release::{MOUNTED, Release, slot, soon};
 use crate::rights;
-use crate::scene::{LIMIT, NAMES, scene};
+use crate::scene::{LIMIT, NAMES, Scene, scene};
 
 /// The namespace of the session cluster.
 const FLEET: &str = "fleet";
@@ -25,9 +25,10 @@ fn jobs_of_a_native_session_get_one_savepoint_each_slot() {
     if left_out("jobs_of_a_native_session_get_one_savepoint_each_slot") {
         return;
     }
-    let node = &scene().node;
+    let shared = scene();
+    let node = &shared.node;
     node.namespace(FLEET, PodSecurity::Restricted).unwrap();
-    let slots = NAMES.len() + 1;
+    let slots = NAMES.len() + 2;
     let spec = SessionSpec::named(FLEET, "lt-session")
         .config("taskmanager.numberOfTaskSlots", slots.to_string());
     let session = Session::start(node, &spec).unwrap();
@@ -35,11 +36,12 @@ fn jobs_of_a_native_session_get_one_savepoint_each_slot() {
     for name in NAMES {
         job(name);
     }
-    let blocked = job("blocked");
+    let (blocked, forgotten) = (job("blocked"), job("forgotten"));
     thread::scope(|scope| {
-        scope.spawn(|| on_schedule(&session, "service"));
-        scope.spawn(|| on_schedule(&session, "proxy"));
-        scope.spawn(|| served(&session, "proxy", &blocked));
+        scope.spawn(|| on_schedule(&shared, &session, "service"));
+        scope.spawn(|| on_schedule(&shared, &session, "proxy"));
+        scope.spawn(|| served(&shared, &session, "proxy", &blocked));
+        scope.spawn(|| killed_without_a_catalog(&shared, &session, &forgotten));
     });
     session.delete(node).unwrap();
 }
@@ -76,9 +78,9 @@ fn locations(session: &Session, name: &str, application: &str) -> BTreeSet<Strin
     complete.map(|it| location(&it.path)).collect()
 }
 
-fn on_schedule(session: &Session, reach: &str) {
+fn on_schedule(scene: &Scene, session: &Session, reach: &str) {
     let name = format!("reach-{reach}");
-    let release = Release::prepare(scene(), &name, &session.data());
+    let release = Release::prepare(scene, &name, &session.data());
     let (_, schedule) = soon();
     release.install(json!({
         "applications": NAMES,
@@ -99,11 +101,41 @@ fn on_schedule(session: &Session, reach: &str) {
     rights::are_those_used(&release);
 }
 
+/// A Job's pod that is killed while a savepoint is under way, and nothing is remembered: Flink knows the trigger
+/// id, which the slot determines, and the next pod follows the same savepoint.
+fn killed_without_a_catalog(scene: &Scene, session: &Session, job: &JobHandle) {
+    const NAME: &str = "forgetful";
+    let release = Release::prepare(scene, NAME, &session.data());
+    job.control.block(Part::Sync).unwrap();
+    let (_, schedule) = soon();
+    release.install(json!({
+        "applications": [job.name],
+        "schedule": schedule,
+        "catalog": { "kind": "none" },
+        "config": config(NAME, "service"),
+    }));
+    job.control.wait_blocked(1, LIMIT).unwrap();
+    let first = release.running_pod();
+    release.kill_program(&first);
+    release.wait("the second pod to say something", || {
+        let second = release.pods().into_iter().nth(1);
+        Ok(second.filter(|pod| !release.log(pod).is_empty()).map(drop))
+    });
+    job.control.unblock().unwrap();
+    let done = release.first_job_done();
+    assert_eq!(done["status"]["failed"], 1, "{}", release.story());
+    let root = folder(session, NAME).join(&job.name);
+    let all = savepoint_directories(&root).unwrap();
+    assert_eq!(all.len(), 1, "{all:?}\n{}", release.story());
+    assert!(all[0].has_metadata);
+    rights::are_those_used(&release);
+}
+
 /// A daemon with a fast schedule, whose pod is killed while a savepoint is under way: the next one follows that
 /// savepoint to its end, and no slot has two.
-fn served(session: &Session, reach: &str, job: &JobHandle) {
+fn served(scene: &Scene, session: &Session, reach: &str, job: &JobHandle) {
     const NAME: &str = "served";
-    let release = Release::prepare(scene(), NAME, &session.data());
+    let release = Release::prepare(scene, NAME, &session.data());
     let mut config = config(NAME, reach);
     config["every"] = json!("20s");
     release.install(json!({
@@ -120,8 +152,7 @@ fn served(session: &Session, reach: &str, job: &JobHandle) {
     job.control.wait_blocked(1, LIMIT).unwrap();
     let blocked_at = Timestamp::now();
     let pod = release.running_pod();
-    release.delete(&pod, Some(0));
-    release.gone(&pod);
+    release.kill(&pod);
     job.control.unblock().unwrap();
     // The claim of the dead one lapses, its run is walked to its end, and a new slot is filled.
     release.wait("a savepoint of a later slot", || {

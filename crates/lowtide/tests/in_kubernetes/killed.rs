@@ -1,4 +1,4 @@
-//! A pod that dies between the request for a savepoint and its reply, and the Job's next pod.
+//! A pod that is killed or deleted between the request for a savepoint and its reply, and the Job's next pod.
 //!
 //! Three deployments show what can have become of the request: the platform accepted it and kept our mark on
 //! the savepoint, it accepted it and dropped the mark, it accepts it later. The last one is where the promise
@@ -15,7 +15,7 @@ use testbench::ververica::{Annotations, Call, Deed, Fault, Savepoint};
 
 use crate::release::{Release, soon};
 use crate::rights;
-use crate::scene::{LIMIT, NAMES, scene};
+use crate::scene::{LIMIT, NAMES, Scene, scene};
 use crate::vvp::{Vvp, marks};
 
 #[test]
@@ -23,26 +23,26 @@ fn a_pod_killed_before_the_reply_leaves_one_savepoint_whatever_is_remembered() {
     if left_out("a_pod_killed_before_the_reply_leaves_one_savepoint_whatever_is_remembered") {
         return;
     }
+    let shared = scene();
     thread::scope(|scope| {
-        scope.spawn(with_a_volume);
-        scope.spawn(without_a_catalog);
+        scope.spawn(|| with_a_volume(&shared));
+        scope.spawn(|| without_a_catalog(&shared));
     });
 }
 
 /// One release whose first pod died.
-struct Killed {
-    release: Release,
+struct Killed<'s> {
+    release: Release<'s>,
     vvp: Vvp,
     marked: String,
     unmarked: String,
     late: String,
 }
 
-impl Killed {
+impl<'s> Killed<'s> {
     /// Installs it, and has the first pod die when it has asked for all three savepoints; one request has
     /// vanished on the way, to arrive later.
-    fn new(catalog: &str, how: fn(&Release, &Value)) -> Self {
-        let scene = scene();
+    fn new(scene: &'s Scene, catalog: &str, how: fn(&Release<'s>, &Value)) -> Self {
         let vvp = Vvp::start(scene);
         let [marked, unmarked, late] = vvp.deploy_all(scene).try_into().unwrap();
         let emulator = &vvp.emulator;
@@ -119,8 +119,8 @@ fn location(savepoint: &Savepoint) -> &str {
 }
 
 /// The catalog knows that a request was sent: it is never sent again, whenever it arrives.
-fn with_a_volume() {
-    let killed = Killed::new("volume", Release::kill_program);
+fn with_a_volume(scene: &Scene) {
+    let killed = Killed::new(scene, "volume", Release::kill_program);
     killed.second_pod_looks();
     killed.late_request_arrives();
     killed.ends_well();
@@ -149,8 +149,8 @@ fn with_a_volume() {
 
 /// Only the platform can be asked. What it does not show when the second pod looks, 30 s after that began, is
 /// asked for again: two savepoints of one slot, with one mark.
-fn without_a_catalog() {
-    let killed = Killed::new("none", |release, pod| release.delete(pod, Some(0)));
+fn without_a_catalog(scene: &Scene) {
+    let killed = Killed::new(scene, "none", Release::delete);
     let again = || killed.vvp.asked(&killed.late).len() == 2;
     killed
         .release

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use jiff::tz::TimeZone;
@@ -21,22 +22,25 @@ const SAVEPOINTS: &str = "flink-savepoints";
 /// Where Lowtide's pods mount it: not where Flink has it.
 pub const MOUNTED: &str = "/mnt/savepoints";
 
+/// How long Kubernetes waits for a pod that was told to stop, unless the chart's values say otherwise.
+const GRACE: Duration = Duration::from_secs(30);
+
 /// For Helm to install a chart on a busy machine, with some to spare: a slot must not pass meanwhile.
-const INSTALLED_WITHIN: SignedDuration = SignedDuration::from_secs(15);
+const INSTALLED_WITHIN: SignedDuration = SignedDuration::from_secs(20);
 
 /// A namespace for one release of the chart, and the release in it.
 #[derive(Debug)]
-pub struct Release {
-    scene: &'static Scene,
+pub struct Release<'s> {
+    scene: &'s Scene,
     /// Its Kubernetes namespace.
     pub namespace: String,
     catalog: PathBuf,
 }
 
-impl Release {
+impl<'s> Release<'s> {
     /// Makes a namespace that enforces the `restricted` standard, with a claim for `savepoints`, a folder of
     /// this machine, and a volume for a catalog.
-    pub fn prepare(scene: &'static Scene, namespace: &str, savepoints: &Path) -> Self {
+    pub fn prepare(scene: &'s Scene, namespace: &str, savepoints: &Path) -> Self {
         let node = &scene.node;
         node.namespace(namespace, PodSecurity::Restricted).unwrap();
         node.claimed_volume(namespace, SAVEPOINTS, savepoints)
@@ -53,7 +57,7 @@ impl Release {
     }
 
     /// The node.
-    pub fn node(&self) -> &'static Node {
+    pub fn node(&self) -> &'s Node {
         &self.scene.node
     }
 
@@ -111,9 +115,8 @@ impl Release {
             let Some(job) = self.jobs().into_iter().next() else {
                 return Ok(None);
             };
-            if has_condition(&job, "Failed") {
-                panic!("the Job failed: {}\n{}", job["status"], self.story());
-            }
+            let failed = has_condition(&job, "Failed");
+            assert!(!failed, "{}\n{}", job["status"], self.story());
             Ok(has_condition(&job, "Complete").then_some(job))
         })
     }
@@ -153,16 +156,37 @@ impl Release {
         })
     }
 
-    /// Deletes a pod. With a `grace` of 0 s it is killed at once.
-    pub fn delete(&self, pod: &Value, grace_s: Option<u32>) {
+    /// Deletes a pod, as a drained node would, and waits until it is gone.
+    ///
+    /// # Panics
+    /// It does not end by itself when it is told to.
+    pub fn delete(&self, pod: &Value) {
+        let asked_at = Instant::now();
+        self.ask_to_delete(pod, None);
+        self.gone(pod);
+        let took = asked_at.elapsed();
+        assert!(
+            took < GRACE,
+            "it did not end by itself: gone after {took:?}"
+        );
+    }
+
+    /// Kills the program in a pod, deletes the pod before it can be started again, and waits until it is gone.
+    /// Without the first, a deletion without grace is a SIGTERM and a second to end in.
+    pub fn kill(&self, pod: &Value) {
+        self.kill_program(pod);
+        self.ask_to_delete(pod, Some(0));
+        self.gone(pod);
+    }
+
+    fn ask_to_delete(&self, pod: &Value, grace_s: Option<u32>) {
         let path = format!("/api/v1/namespaces/{}/pods/{}", self.namespace, name(pod));
         let options = grace_s.map(|seconds| json!({ "gracePeriodSeconds": seconds }));
         let admin = self.node().admin();
         admin.done("DELETE", &path, options.as_ref()).unwrap();
     }
 
-    /// Waits until a pod is gone.
-    pub fn gone(&self, pod: &Value) {
+    fn gone(&self, pod: &Value) {
         self.wait("a pod to be gone", || {
             let there = self.pods().iter().any(|it| name(it) == name(pod));
             Ok((!there).then_some(()))

@@ -18,7 +18,7 @@ type Right = (String, String, String, String);
 ///
 /// # Panics
 /// A request was refused, a verb was used that no Role grants, or one is granted that was never used.
-pub fn are_those_used(release: &Release) {
+pub fn are_those_used(release: &Release<'_>) {
     let node = release.node();
     let granted = granted(node, &release.namespace);
     let user = format!("system:serviceaccount:{}:{NAME}", release.namespace);

@@ -1,10 +1,10 @@
 //! What all tests share: a node, a Flink with three jobs out here, the image of the program.
 //!
-//! It lies in a static, so it ends with the process; see the testbench on what that leaves behind.
+//! It is there while a test holds it, and ends with the last one: tests that run at the same time share it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -33,21 +33,30 @@ pub const TAG: &str = "test";
 /// The jobs of all tests, each of which takes one: three shared ones and those that are blocked.
 const SLOTS: usize = 8;
 
+/// A job, and what it was made from.
+type Started = (JobSpec, JobHandle);
+
 /// What all tests share.
 #[derive(Debug)]
 pub struct Scene {
-    /// The Kubernetes.
+    /// The Kubernetes. It ends before the Flink, whose folders its pods have mounted.
     pub node: Node,
     /// The Flink beside it, whose jobs stand behind the platforms' deployments.
     pub flink: Arc<Cluster>,
     /// A job for each of [`NAMES`].
-    pub jobs: Vec<(JobSpec, JobHandle)>,
+    pub jobs: Vec<Started>,
 }
 
-/// The shared scene; started by whoever asks first.
-pub fn scene() -> &'static Scene {
-    static SCENE: LazyLock<Scene> = LazyLock::new(|| Scene::start().unwrap());
-    &SCENE
+/// The shared scene; started where nobody holds it.
+pub fn scene() -> Arc<Scene> {
+    static SHARED: Mutex<Weak<Scene>> = Mutex::new(Weak::new());
+    // A test whose scene did not start must not hide its message behind ours.
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let scene = Arc::new(Scene::start().unwrap());
+        *shared = Arc::downgrade(&scene);
+        scene
+    })
 }
 
 impl Scene {
@@ -66,7 +75,7 @@ impl Scene {
     }
 
     /// One more job, which nobody else uses.
-    pub fn job(&self, name: &str) -> (JobSpec, JobHandle) {
+    pub fn job(&self, name: &str) -> Started {
         let spec = JobSpec::named(name);
         let job = self.flink.submit(&spec).unwrap();
         (spec, job)
@@ -84,7 +93,7 @@ impl Scene {
     }
 }
 
-fn flink() -> Result<(Arc<Cluster>, Vec<(JobSpec, JobHandle)>)> {
+fn flink() -> Result<(Arc<Cluster>, Vec<Started>)> {
     let flink = Cluster::builder(Release::V1_20)
         .slots(SLOTS)
         .state_in_files()

@@ -38,14 +38,14 @@ fn a_daemon_whose_pod_is_deleted_in_every_phase_fills_each_slot_once() {
     if left_out("a_daemon_whose_pod_is_deleted_in_every_phase_fills_each_slot_once") {
         return;
     }
+    let shared = scene();
     thread::scope(|scope| {
-        scope.spawn(|| deleted("killed", Some(0)));
-        scope.spawn(|| deleted("stopped", None));
+        scope.spawn(|| deleted(&shared, "killed", Release::kill));
+        scope.spawn(|| deleted(&shared, "stopped", Release::delete));
     });
 }
 
-fn deleted(how: &str, grace_s: Option<u32>) {
-    let scene = scene();
+fn deleted<'s>(scene: &'s Scene, how: &str, ends: fn(&Release<'s>, &Value)) {
     let namespace = format!("serve-{how}");
     let release = Release::prepare(scene, &namespace, &scene.flink.savepoint_root());
     let held = Held::new(scene, how);
@@ -74,8 +74,7 @@ fn deleted(how: &str, grace_s: Option<u32>) {
         let said = Said::by(&release, &before);
         Ok(PHASES.iter().all(|name| said.stands(name)).then_some(()))
     });
-    release.delete(&before, grace_s);
-    release.gone(&before);
+    ends(&release, &before);
     held.let_go();
 
     let after = release.running_pod();
@@ -183,7 +182,7 @@ fn unreadable(job: &JobHandle) -> (String, Lease) {
 struct Said(Vec<Value>);
 
 impl Said {
-    fn by(release: &Release, pod: &Value) -> Self {
+    fn by(release: &Release<'_>, pod: &Value) -> Self {
         let log = release.log(pod);
         let lines = log
             .lines()
