@@ -186,15 +186,12 @@ impl Catalog {
         let is_new = prepare_place(&path, network_file_system)?;
         let options = options(&path);
         let writing = options.clone().create_if_missing(true);
-        let catalog = match readers_max {
-            Some(readers_max) => {
-                let readers = pool(readers_max, options.pragma("query_only", "on"));
-                Self::over(pool(1, writing), readers)
-            }
-            None => {
-                let only = pool(1, writing.pragma("wal_autocheckpoint", LOG_PAGES_BRIEFLY));
-                Self::over(only.clone(), only)
-            }
+        let catalog = if let Some(readers_max) = readers_max {
+            let readers = pool(readers_max, options.pragma("query_only", "on"));
+            Self::over(pool(1, writing), readers)
+        } else {
+            let only = pool(1, writing.pragma("wal_autocheckpoint", LOG_PAGES_BRIEFLY));
+            Self::over(only.clone(), only)
         };
         match catalog.prepare(&path).await {
             Ok(()) => {}
