@@ -141,13 +141,12 @@ impl Servers {
     }
 
     async fn resolve(&self, name: &str) -> Result<String> {
-        if let Some(pods) = &self.pods {
-            let id = pods.resolve(name).await?;
-            // A label may be a slug of another name: what the deployment is really called is asked.
-            self.get(&format!("/deployments/{id}")).await?;
-            return Ok(id);
-        }
-        let deployment = self.get(&format!("/deployments/{name}")).await?;
+        // A label may be a slug of another name: what the deployment is really called is asked.
+        let key = match &self.pods {
+            Some(pods) => pods.resolve(name).await?,
+            None => name.to_owned(),
+        };
+        let deployment = self.get(&format!("/deployments/{key}")).await?;
         let id = deployment["metadata"]["id"].as_str();
         id.map(str::to_owned).context("no id")
     }

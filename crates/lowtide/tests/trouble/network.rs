@@ -197,7 +197,9 @@ fn a_connection_that_is_refused_when_it_matters_costs_no_savepoint() {
     });
     let last = Rule::on("GET", "/jobs/*/vertices/*/backpressure");
     proxy.rule(last.after(move |_, _| {
-        others.iter().for_each(|answered| answered.pass(LIMIT));
+        for answered in &others {
+            answered.pass(LIMIT);
+        }
         drop(closed.lock().unwrap().take());
     }));
     *door.lock().unwrap() = Some(proxy);
