@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
-use lowtide_core::fault::Fault;
+use lowtide_core::fault::{Fault, FaultKind};
 use lowtide_core::name::{AppKey, Location, PlatformName};
 use lowtide_core::ports::CatalogError;
 use lowtide_world::flink::SettingsError;
@@ -210,6 +210,8 @@ impl Trouble {
             | Self::CatalogOpen { .. }
             | Self::Platform { .. } => Exit::Usage,
             Self::Unreadable { .. } => Exit::Unverified,
+            // Nothing was asked of any platform: another pod of the Job may find out.
+            Self::NoSlot { source, .. } if source.kind == FaultKind::Transient => Exit::Unknown,
             Self::NoSlot { .. }
             | Self::NoneVerified { .. }
             | Self::TooOld { .. }
