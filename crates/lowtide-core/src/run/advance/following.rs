@@ -146,18 +146,22 @@ impl Walk<'_> {
             why: why.to_owned(),
             until: deadline,
         });
-        // What was said to the request may be the very cause, and is seen no more from here.
-        if let Some(hold) = self.run.hold.take()
-            && hold.kind == HoldKind::Backoff
-        {
-            self.warn(hold.why);
-        }
+        self.tell_what_was_said();
         let pause = (now.duration_since(since) / 4).clamp(SEARCH_EVERY.0, SEARCH_EVERY.1);
         self.rest(
             pause
                 .min(deadline.duration_since(now))
                 .max(SignedDuration::ZERO),
         );
+    }
+
+    /// What was said to the request may be the very cause, and would be seen no more from here.
+    pub(super) fn tell_what_was_said(&mut self) {
+        if let Some(hold) = self.run.hold.take()
+            && hold.kind == HoldKind::Backoff
+        {
+            self.warn(hold.why);
+        }
     }
 
     pub(super) fn follow_deadline(&self) -> Timestamp {

@@ -86,6 +86,7 @@ impl Walk<'_> {
     }
 
     fn filled_by_someone(&mut self, id: SavepointId, location: Location, candidates: usize) {
+        self.tell_what_was_said();
         let owner = if planted(Bug::OwnUnmarked) {
             self.is_answer(id, false);
             return self.completed(location, true);
