@@ -335,7 +335,8 @@ fn after_a_lost_reply_what_carries_no_mark_fills_the_slot_and_is_foreign() {
         .lists(vec![old(), complete("new", 1)])
         .read();
     assert_eq!(story.filled_with(), (place("new"), Standing::Foreign));
-    assert!(story.run.warnings[0].contains("counts as foreign"));
+    assert!(story.run.warnings[0].contains("no clear answer"));
+    assert!(story.run.warnings[1].contains("counts as foreign"));
     assert!(story.run.look_at.is_some(), "ours may still turn up");
     assert_eq!(story.calls(), 1);
 }
@@ -358,7 +359,7 @@ fn of_several_candidates_the_newest_completed_one_fills_the_slot() {
         ])
         .read();
     assert_eq!(story.filled_with(), (place("newer"), Standing::Foreign));
-    assert!(story.run.warnings[0].contains("newest of several"));
+    assert!(story.run.warnings[1].contains("newest of several"));
 }
 
 #[test]
