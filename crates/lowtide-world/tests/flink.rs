@@ -95,30 +95,15 @@ impl Bench {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         *attempts += 1;
         let now = Timestamp::now();
+        let trigger_id = TriggerId::of_attempt(RunId::from_bytes([7; 16]), *attempts);
         Attempt {
-            number: *attempts,
-            job: JobId::new(job),
-            job_started_at: now,
-            trigger_id: TriggerId::of_attempt(RunId::from_bytes([7; 16]), *attempts),
             directory: Some(OwnDirectory {
                 target: base.join("orders").join(&format!("request-{attempts}")),
                 base: base.clone(),
             }),
-            listing: None,
-            format,
-            checkpoint_timeout: None,
-            tolerable_failures: None,
-            store_duration: SignedDuration::from_mins(5),
-            frozen_at: now,
             sent_at: Some(now),
             calls: 1,
-            accepted_at: None,
-            empty_at: None,
-            location: None,
-            named_by_platform: false,
-            completed_at: None,
-            reads: 0,
-            end: None,
+            ..Attempt::frozen(*attempts, JobId::new(job), now, trigger_id, format, now)
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lowtide_core::fault::FaultKind;
 use lowtide_core::name::{JobId, Location, PlatformName, RunId, TriggerId};
 use lowtide_core::ports::World;
@@ -208,30 +208,15 @@ impl Fleet {
 /// An attempt with a directory of its own below `base`.
 fn attempt(job: &JobId, base: &Location, format: Format) -> Attempt {
     let now = Timestamp::now();
+    let trigger_id = TriggerId::of_attempt(RunId::from_bytes([7; 16]), 1);
     Attempt {
-        number: 1,
-        job: job.clone(),
-        job_started_at: now,
-        trigger_id: TriggerId::of_attempt(RunId::from_bytes([7; 16]), 1),
         directory: Some(OwnDirectory {
             target: base.join("orders").join("request-1"),
             base: base.clone(),
         }),
-        listing: None,
-        format,
-        checkpoint_timeout: None,
-        tolerable_failures: None,
-        store_duration: SignedDuration::from_mins(5),
-        frozen_at: now,
         sent_at: Some(now),
         calls: 1,
-        accepted_at: None,
-        empty_at: None,
-        location: None,
-        named_by_platform: false,
-        completed_at: None,
-        reads: 0,
-        end: None,
+        ..Attempt::frozen(1, job.clone(), now, trigger_id, format, now)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lowtide_core::fault::FaultKind;
 use lowtide_core::name::{JobId, Location, PlatformName, RunId, TriggerId};
 use lowtide_core::ports::World;
@@ -171,30 +171,15 @@ fn flink() -> PlatformName {
 fn attempt() -> Attempt {
     let now = Timestamp::now();
     let base = Location::new("/savepoints");
+    let trigger_id = TriggerId::of_attempt(RunId::from_bytes([1; 16]), 1);
     Attempt {
-        number: 1,
-        job: JobId::new(JOB),
-        job_started_at: now,
-        trigger_id: TriggerId::of_attempt(RunId::from_bytes([1; 16]), 1),
         directory: Some(OwnDirectory {
             target: base.join("orders").join("request-1"),
             base,
         }),
-        listing: None,
-        format: Format::Native,
-        checkpoint_timeout: None,
-        tolerable_failures: None,
-        store_duration: SignedDuration::from_mins(5),
-        frozen_at: now,
         sent_at: Some(now),
         calls: 1,
-        accepted_at: None,
-        empty_at: None,
-        location: None,
-        named_by_platform: false,
-        completed_at: None,
-        reads: 0,
-        end: None,
+        ..Attempt::frozen(1, JobId::new(JOB), now, trigger_id, Format::Native, now)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lowtide_core::fault::{Fault, FaultKind};
 use lowtide_core::name::{JobId, Location, RunId, SavepointId, TriggerId};
 use lowtide_core::resolve::{JobSeen, JobState};
@@ -46,30 +46,15 @@ fn orders(emulator: &Emulator) -> JobId {
 
 fn attempt(job: &JobId, before: &[&str]) -> Attempt {
     let now = Timestamp::now();
+    let trigger_id = TriggerId::of_attempt(RunId::from_bytes([7; 16]), 1);
     Attempt {
-        number: 1,
-        job: job.clone(),
-        job_started_at: now,
-        trigger_id: TriggerId::of_attempt(RunId::from_bytes([7; 16]), 1),
-        directory: None,
         listing: Some(Listing {
             before: before.iter().map(|id| SavepointId::new(*id)).collect(),
             ..Listing::default()
         }),
-        format: Format::Canonical,
-        checkpoint_timeout: None,
-        tolerable_failures: None,
-        store_duration: SignedDuration::from_mins(5),
-        frozen_at: now,
         sent_at: Some(now),
         calls: 1,
-        accepted_at: None,
-        empty_at: None,
-        location: None,
-        named_by_platform: false,
-        completed_at: None,
-        reads: 0,
-        end: None,
+        ..Attempt::frozen(1, job.clone(), now, trigger_id, Format::Canonical, now)
     }
 }
 

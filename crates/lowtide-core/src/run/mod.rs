@@ -404,8 +404,47 @@ impl Attempt {
         self.listing.as_ref().is_some_and(|listing| listing.foreign)
     }
 
+    /// One that is just being frozen: nothing is sent, seen or known of the job's limits yet.
+    pub fn frozen(
+        number: u32,
+        job: JobId,
+        job_started_at: Timestamp,
+        trigger_id: TriggerId,
+        format: Format,
+        frozen_at: Timestamp,
+    ) -> Self {
+        Self {
+            number,
+            job,
+            job_started_at,
+            trigger_id,
+            directory: None,
+            listing: None,
+            format,
+            checkpoint_timeout: None,
+            tolerable_failures: None,
+            store_duration: STORE_DURATION,
+            frozen_at,
+            sent_at: None,
+            calls: 0,
+            accepted_at: None,
+            empty_at: None,
+            location: None,
+            named_by_platform: false,
+            completed_at: None,
+            reads: 0,
+            end: None,
+        }
+    }
+
     /// Until when a 404 for the trigger id proves that nothing was accepted.
     pub fn repeat_until(&self) -> Option<Timestamp> {
+        self.sent_at
+            .map(|sent_at| self.surely_remembered_until(sent_at))
+    }
+
+    /// Until when the cluster surely remembers a request made at this time, if it accepted it.
+    pub(crate) fn surely_remembered_until(&self, asked_at: Timestamp) -> Timestamp {
         // A store duration below a second means "for ever" to Flink; what Flink keeps by default
         // is promise enough.
         let kept = if self.store_duration < SignedDuration::from_secs(1) {
@@ -413,7 +452,7 @@ impl Attempt {
         } else {
             self.store_duration
         };
-        Some(self.sent_at? + (kept - REPEAT_MARGIN))
+        asked_at + (kept - REPEAT_MARGIN)
     }
 
     /// Whether a request that was granted may still be on its way to the platform. Until it is

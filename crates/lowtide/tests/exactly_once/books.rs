@@ -462,30 +462,23 @@ mod tests {
         run.phase = Phase::Done;
         run.outcome = Some(Outcome::Failed { cause });
         for (number, at) in (1..).zip(sent) {
+            let trigger_id = TriggerId::of_attempt(run.id, number);
             run.attempts.push(Attempt {
-                number,
-                job: JobId::new(JOB),
-                job_started_at: start,
-                trigger_id: TriggerId::of_attempt(run.id, number),
                 directory: Some(OwnDirectory {
                     target: Location::new("/savepoints/orders/1"),
                     base: Location::new("/savepoints"),
                 }),
-                listing: None,
-                format: Format::Canonical,
-                checkpoint_timeout: None,
-                tolerable_failures: None,
-                store_duration: SignedDuration::from_secs(300),
-                frozen_at: start,
                 sent_at: Some(Timestamp::from_second(*at).unwrap()),
                 calls: 1,
-                accepted_at: None,
-                empty_at: None,
-                location: None,
-                named_by_platform: false,
-                completed_at: None,
-                reads: 0,
                 end: Some(end.clone()),
+                ..Attempt::frozen(
+                    number,
+                    JobId::new(JOB),
+                    start,
+                    trigger_id,
+                    Format::Canonical,
+                    start,
+                )
             });
         }
         run

@@ -253,26 +253,19 @@ impl Walk<'_> {
             number
         };
         self.run.attempts.push(Attempt {
-            number,
-            job,
-            job_started_at: vitals.started_at,
-            trigger_id: TriggerId::of_attempt(self.run.id, counted),
             directory,
             listing,
-            format: self.format(),
             checkpoint_timeout: vitals.checkpoint_timeout,
             tolerable_failures: vitals.tolerable_failures,
             store_duration: vitals.store_duration.unwrap_or(STORE_DURATION),
-            frozen_at: self.now,
-            sent_at: None,
-            calls: 0,
-            accepted_at: None,
-            empty_at: None,
-            location: None,
-            named_by_platform: false,
-            completed_at: None,
-            reads: 0,
-            end: None,
+            ..Attempt::frozen(
+                number,
+                job,
+                vitals.started_at,
+                TriggerId::of_attempt(self.run.id, counted),
+                self.format(),
+                self.now,
+            )
         });
         self.enter(Phase::Triggering);
         if planted(Bug::CallBeforeSent) {

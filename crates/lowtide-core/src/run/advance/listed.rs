@@ -64,7 +64,10 @@ impl Walk<'_> {
         let Some(attempt) = self.run.attempt() else {
             return self.look_for_name_again();
         };
-        let candidates = candidates(attempt, listed);
+        let candidates: Vec<Listed> = listed
+            .into_iter()
+            .filter(|one| is_candidate(attempt, one))
+            .collect();
         let ours = |one: &&Listed| one.mark == Some(attempt.trigger_id);
         if let Some(own) = candidates.iter().find(ours).cloned() {
             self.is_answer(own.id, false);
@@ -87,10 +90,11 @@ impl Walk<'_> {
 
     fn filled_by_someone(&mut self, id: SavepointId, location: Location, candidates: usize) {
         self.tell_what_was_said();
-        let owner = if planted(Bug::OwnUnmarked) {
+        if planted(Bug::OwnUnmarked) {
             self.is_answer(id, false);
             return self.completed(location, true);
-        } else if candidates == 1 {
+        }
+        let owner = if candidates == 1 {
             "a savepoint that the platform lists since fills the slot"
         } else {
             "the newest of several savepoints that the platform lists since fills the slot"
@@ -206,10 +210,9 @@ impl Walk<'_> {
                 ),
             },
             Ok(Operation::Listed(listed)) => {
-                let asked = self
-                    .run
-                    .attempt()
-                    .is_some_and(|attempt| !candidates(attempt, listed.clone()).is_empty());
+                let asked = self.run.attempt().is_some_and(|attempt| {
+                    listed.iter().any(|one| is_candidate(attempt, one))
+                });
                 if asked {
                     self.asked_by_an_earlier_process();
                     self.listed(listed);
@@ -231,13 +234,9 @@ impl Walk<'_> {
         let Some(attempt) = self.run.attempt() else {
             return false;
         };
-        let remembered = Attempt {
-            sent_at: Some(asked_from),
-            ..attempt.clone()
-        }
-        .repeat_until();
+        let remembered_until = attempt.surely_remembered_until(asked_from);
         job_started_at.is_some_and(|started| started + CLOCKS_APART_MAX < asked_from)
-            && remembered.is_some_and(|until| self.now + CLOCKS_APART_MAX < until)
+            && self.now + CLOCKS_APART_MAX < remembered_until
     }
 
     /// Without a look there is no call, also at the deadline.
@@ -258,17 +257,12 @@ impl Walk<'_> {
     }
 }
 
-/// What the request may have become.
-fn candidates(attempt: &Attempt, listed: Vec<Listed>) -> Vec<Listed> {
-    let is_old = |one: &Listed| {
-        attempt.listing.as_ref().is_some_and(|listing| {
-            listing.before.contains(&one.id) || listing.broken.contains(&one.id)
-        })
-    };
-    listed
-        .into_iter()
-        .filter(|one| one.mark == Some(attempt.trigger_id) || one.requested && !is_old(one))
-        .collect()
+/// Whether the request may have become this.
+fn is_candidate(attempt: &Attempt, one: &Listed) -> bool {
+    let is_out = attempt.listing.as_ref().is_some_and(|listing| {
+        listing.before.contains(&one.id) || listing.broken.contains(&one.id)
+    });
+    one.mark == Some(attempt.trigger_id) || one.requested && !is_out
 }
 
 fn newest_completed(candidates: &[Listed]) -> Option<(SavepointId, Location)> {
