@@ -1,5 +1,6 @@
 //! Calling cargo, and finding what it built.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -15,8 +16,21 @@ pub fn root() -> &'static Path {
 
 /// A cargo command in the repository's root, that never changes `Cargo.lock`.
 pub fn command(arguments: &[&str]) -> Command {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    complete(Command::new(program()), arguments)
+}
+
+/// The same, for when nobody waits: it takes the processor only while nothing else wants it.
+pub fn command_beside(arguments: &[&str]) -> Command {
+    let mut nice = Command::new("nice");
+    nice.args(["-n", "19"]).arg(program());
+    complete(nice, arguments)
+}
+
+fn program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+fn complete(mut command: Command, arguments: &[&str]) -> Command {
     let (verb, rest) = arguments.split_first().expect("a cargo command has a verb");
     command.current_dir(root()).arg(verb);
     if *verb != "fmt" {

@@ -1,6 +1,7 @@
 //! Stages: a name, what it runs, how long it took, what passed and what failed.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::ops::AddAssign;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,13 @@ impl Counts {
             passed: u64::from(passed),
             failed: u64::from(!passed),
         }
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
     }
 }
 
@@ -65,8 +73,7 @@ impl Stages {
                 counts.passed,
                 counts.failed
             ));
-            total.passed += counts.passed;
-            total.failed += counts.failed;
+            total += *counts;
         }
         let seconds: f64 = self
             .done

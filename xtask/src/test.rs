@@ -66,20 +66,8 @@ pub fn run(without: Option<Without>) -> bool {
             image::run(&image::Order::of_test(archive.clone(), IMAGE.0)).map(Counts::one)
         });
     }
-    stages.run("clippy", || {
-        let lints = [
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--features",
-            CRASH_POINTS,
-            "--",
-            "--deny",
-            "warnings",
-        ];
-        stage::check(&mut cargo::command(&lints))
-    });
     if !stages.failed() {
+        let beside = thread::spawn(compile_beside);
         stages.run("tests", || {
             let mut tests = workspace_tests(&["--no-fail-fast"]);
             if containers {
@@ -89,6 +77,10 @@ pub fn run(without: Option<Without>) -> bool {
             }
             stage::tests(&mut tests)
         });
+        stages.run(
+            "clippy, and what else was compiled beside the tests",
+            || beside.join().ok().context("the compiling panicked")?,
+        );
         stages.run("planted bugs", || stage::tests(&mut planted()));
         stages.run(&format!("simulation of {TEST_SEEDS} seeds"), || {
             sim::sweep(1, TEST_SEEDS)
@@ -130,18 +122,47 @@ pub fn soak() -> bool {
     stages.close()
 }
 
+/// What the tests do not need is compiled while they wait for Flink and Kubernetes.
+fn compile_beside() -> Result<Counts> {
+    let clippy = cargo::command_beside(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--features",
+        CRASH_POINTS,
+        "--",
+        "--deny",
+        "warnings",
+    ]);
+    let program = cargo::command_beside(&["build", "--package", "lowtide"]);
+    let mut planted = cargo::command_beside(&PLANTED);
+    with_planted_bugs(planted.arg("--no-run"));
+    let mut counts = Counts::default();
+    for mut command in [clippy, program, planted] {
+        counts += stage::check(&mut command)?;
+    }
+    Ok(counts)
+}
+
 fn workspace_tests(arguments: &[&str]) -> Command {
     let mut command = cargo::command(&["test", "--workspace", "--features", CRASH_POINTS]);
     command.args(arguments);
     command
 }
 
+/// The tests that each planted bug is caught.
+const PLANTED: [&str; 5] = ["test", "--package", "lowtide-sim", "--test", "planted"];
+
 fn planted() -> Command {
-    let mut command = cargo::command(&["test", "--package", "lowtide-sim", "--test", "planted"]);
+    let mut command = cargo::command(&PLANTED);
+    with_planted_bugs(&mut command);
+    command
+}
+
+fn with_planted_bugs(command: &mut Command) {
     command
         .env("RUSTFLAGS", "--cfg lowtide_planted_bugs")
         .env("CARGO_TARGET_DIR", cargo::root().join("target/planted"));
-    command
 }
 
 /// Beside the compiler: both keep two cores busy, but each waits for the network and for its last crate.

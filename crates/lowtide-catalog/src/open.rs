@@ -42,7 +42,10 @@ const LOCKED_PAUSE: Duration = Duration::from_millis(100);
 const APPLICATION_ID: i64 = 0x4c6f_7774;
 
 /// The schema, step by step. A released migration never changes.
-const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../migrations/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../migrations/0001_first.sql")),
+    (2, include_str!("../migrations/0002_triggered.sql")),
+];
 
 /// Why a catalog could not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -91,7 +91,7 @@ impl ports::Catalog for Catalog {
         if stored.as_ref() != Some(before) || before.location != after.location {
             return Err(CatalogError::Stale);
         }
-        bind_savepoint(after)?
+        bind_savepoint(sql::PUT_SAVEPOINT, after)?
             .execute(&mut *transaction)
             .await
             .map_err(broken("amending a savepoint"))?;
@@ -220,8 +220,7 @@ pub(crate) async fn commit_one(
     connection: &mut SqliteConnection,
     commit: &Commit<'_>,
 ) -> Result<()> {
-    may_commit(connection, commit).await?;
-    update(connection, commit.run).await?;
+    update(connection, commit).await?;
     for savepoint in commit.savepoints {
         put_savepoint(connection, savepoint).await?;
     }
@@ -286,12 +285,33 @@ fn remembered(row: Option<&SqliteRow>, text: &str) -> Result<Option<Timestamp>> 
     }
 }
 
-/// Whether the step may be committed. A stale step is told so whatever else is in its way: its
-/// process has to read the row again anyway.
-async fn may_commit(connection: &mut SqliteConnection, commit: &Commit<'_>) -> Result<()> {
-    if !commit.begins && commit.cap.is_none() {
-        return Ok(());
+/// Replaces the row, if nothing speaks against it. One statement, because hundreds may wait in a
+/// group; why it changed nothing is asked only then.
+async fn update(connection: &mut SqliteConnection, commit: &Commit<'_>) -> Result<()> {
+    let run = commit.run;
+    let updated = bind_run(sql::UPDATE_RUN, run)?
+        .bind(commit.begins)
+        .bind(commit.cap.map(i64::from))
+        .execute(&mut *connection)
+        .await;
+    match updated {
+        Ok(updated) if updated.rows_affected() == 1 => Ok(()),
+        Ok(_) => Err(why_refused(connection, commit).await?),
+        // The second line of defence: the step did not say that it begins.
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            let other = under_way(connection, run).await?;
+            Err(busy_with(run, other.as_deref().unwrap_or("unknown")))
+        }
+        Err(error) => Err(broken("committing a step")(error)),
     }
+}
+
+/// Why a step changed nothing. A stale one is told so whatever else was in its way: its process
+/// has to read the row again anyway.
+async fn why_refused(
+    connection: &mut SqliteConnection,
+    commit: &Commit<'_>,
+) -> Result<CatalogError> {
     let run = commit.run;
     let stored: Option<i64> = sqlx::query_scalar(sql::VERSION_OF_RUN)
         .bind(run.id.to_string())
@@ -300,28 +320,24 @@ async fn may_commit(connection: &mut SqliteConnection, commit: &Commit<'_>) -> R
         .map_err(broken("reading a run's version"))?;
     let replaced = stored.and_then(|stored| u64::try_from(stored).ok());
     if replaced.is_none() || replaced != run.version.checked_sub(1) {
-        return Err(CatalogError::Stale);
+        return Ok(CatalogError::Stale);
     }
     if commit.begins
         && let Some(other) = under_way(connection, run).await?
     {
-        return Err(busy_with(run, &other));
+        return Ok(busy_with(run, &other));
     }
-    if let Some(cap) = commit.cap {
-        let triggered: i64 = sqlx::query_scalar(sql::TRIGGERED)
-            .bind(run.application.platform.as_str())
-            .bind(run.id.to_string())
-            .fetch_one(connection)
-            .await
-            .map_err(broken("counting triggered runs"))?;
-        if triggered >= i64::from(cap) {
-            return Err(CatalogError::Busy(format!(
-                "{triggered} savepoints are under way on {}, and {cap} may be",
-                run.application.platform
-            )));
-        }
-    }
-    Ok(())
+    let triggered: i64 = sqlx::query_scalar(sql::TRIGGERED)
+        .bind(run.application.platform.as_str())
+        .bind(run.id.to_string())
+        .fetch_one(connection)
+        .await
+        .map_err(broken("counting triggered runs"))?;
+    Ok(CatalogError::Busy(format!(
+        "{triggered} savepoints are under way on {}, and {} may be",
+        run.application.platform,
+        commit.cap.unwrap_or_default(),
+    )))
 }
 
 /// The other run of the application that is between due and done.
@@ -339,34 +355,23 @@ fn busy_with(run: &Run, other: &str) -> CatalogError {
     CatalogError::Busy(format!("run {other} of {} is under way", run.application))
 }
 
-/// Replaces the row, if it has the version before.
-async fn update(connection: &mut SqliteConnection, run: &Run) -> Result<()> {
-    match bind_run(sql::UPDATE_RUN, run)?
-        .execute(&mut *connection)
-        .await
-    {
-        Ok(updated) if updated.rows_affected() == 1 => Ok(()),
-        Ok(_) => Err(CatalogError::Stale),
-        // The second line of defence: the step did not say that it begins.
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            let other = under_way(connection, run).await?;
-            Err(busy_with(run, other.as_deref().unwrap_or("unknown")))
-        }
-        Err(error) => Err(broken("committing a step")(error)),
-    }
-}
-
 /// Records a savepoint; over another record of the same place only if
 /// [`Savepoint::replaces`] says so.
 async fn put_savepoint(connection: &mut SqliteConnection, savepoint: &Savepoint) -> Result<()> {
-    let stored = savepoint_at(connection, &savepoint.location).await?;
-    if stored.is_some_and(|stored| !savepoint.replaces(&stored)) {
-        return Ok(());
-    }
-    bind_savepoint(savepoint)?
-        .execute(connection)
+    let inserted = bind_savepoint(sql::INSERT_SAVEPOINT, savepoint)?
+        .execute(&mut *connection)
         .await
         .map_err(broken("recording a savepoint"))?;
+    if inserted.rows_affected() == 1 {
+        return Ok(());
+    }
+    let stored = savepoint_at(connection, &savepoint.location).await?;
+    if stored.is_some_and(|stored| savepoint.replaces(&stored)) {
+        bind_savepoint(sql::PUT_SAVEPOINT, savepoint)?
+            .execute(connection)
+            .await
+            .map_err(broken("recording a savepoint"))?;
+    }
     Ok(())
 }
 

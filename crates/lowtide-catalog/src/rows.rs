@@ -11,7 +11,6 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Row, Sqlite, sqlite::SqliteRow};
 
 use crate::open::BUSY_WAIT;
-use crate::sql;
 
 type Bound = Query<'static, Sqlite, SqliteArguments>;
 
@@ -62,7 +61,8 @@ fn body<T: serde::Serialize>(record: &T) -> Result<String, CatalogError> {
         .map_err(|error| CatalogError::Broken(format!("a record cannot be written: {error}")))
 }
 
-/// Binds a run to [`sql::INSERT_RUN`] or [`sql::UPDATE_RUN`]: both take the same columns.
+/// Binds a run to [`sql::INSERT_RUN`], or to [`sql::UPDATE_RUN`], which has conditions after the
+/// same columns.
 pub(crate) fn bind_run(statement: &'static str, run: &Run) -> Result<Bound, CatalogError> {
     let origin = match run.origin {
         Origin::Slot { .. } => "slot",
@@ -86,13 +86,17 @@ pub(crate) fn bind_run(statement: &'static str, run: &Run) -> Result<Bound, Cata
         .bind(body(run)?))
 }
 
-/// Binds a savepoint to [`sql::PUT_SAVEPOINT`].
-pub(crate) fn bind_savepoint(savepoint: &Savepoint) -> Result<Bound, CatalogError> {
+/// Binds a savepoint to [`sql::INSERT_SAVEPOINT`] or [`sql::PUT_SAVEPOINT`]: both take the same
+/// columns.
+pub(crate) fn bind_savepoint(
+    statement: &'static str,
+    savepoint: &Savepoint,
+) -> Result<Bound, CatalogError> {
     let state_bytes = savepoint
         .verification
         .report()
         .map(|report| signed(report.state_bytes));
-    Ok(sqlx::query(sql::PUT_SAVEPOINT)
+    Ok(sqlx::query(statement)
         .bind(savepoint.location.as_str().to_owned())
         .bind(savepoint.application.platform.as_str().to_owned())
         .bind(savepoint.application.application.as_str().to_owned())

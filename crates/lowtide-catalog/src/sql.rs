@@ -27,17 +27,27 @@ statements! {
                       owner, owner_until_ms, created_ms, ended_ms, look_at_ms, version, body)
                   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
                   on conflict (id) do nothing";
+    /// A step, if the row has the version before, if no other run of the application is under way
+    /// (where that is asked, `$15`), and if fewer than the cap `$16` are.
     UPDATE_RUN = "update runs set platform = $2, application = $3, origin = $4, nominal_ms = $5,
                       phase = $6, outcome = $7, owner = $8, owner_until_ms = $9, created_ms = $10,
                       ended_ms = $11, look_at_ms = $12, version = $13, body = $14
-                  where id = $1 and version = $13 - 1";
+                  where id = $1 and version = $13 - 1
+                      and ($15 = 0 or not exists (
+                          select 1 from runs
+                          where platform = $2 and application = $3
+                              and phase not in ('due', 'done') and id <> $1))
+                      and ($16 is null or $16 > (
+                          select count(*) from runs
+                          where platform = $2 and phase in ('triggering', 'following')
+                              and id <> $1))";
     VERSION_OF_RUN = "select version from runs where id = $1";
     UNDER_WAY = "select id from runs
                  where platform = $1 and application = $2 and phase not in ('due', 'done')
                      and id <> $3";
+    /// The phases are those of the index, word for word, or SQLite does not use it.
     TRIGGERED = "select count(*) from runs
-                 where phase <> 'done' and platform = $1 and phase in ('triggering', 'following')
-                     and id <> $2";
+                 where platform = $1 and phase in ('triggering', 'following') and id <> $2";
     RUN = "select body from runs where id = $1";
     OPEN_RUNS = "select body from runs where phase <> 'done' order by created_ms, id";
     LOOKS_DUE = "select body from runs
@@ -52,6 +62,11 @@ statements! {
     RUNS_BY_PREFIX = "select body from runs where id >= $1 and id < $1 || 'g' order by id limit $2";
 
     SAVEPOINT = "select body from savepoints where location = $1";
+    /// Nothing, if there is a record of that place.
+    INSERT_SAVEPOINT = "insert into savepoints (location, platform, application, run, standing,
+                            verification, taken_ms, duration_ms, state_bytes, verify_at_ms, body)
+                        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                        on conflict (location) do nothing";
     PUT_SAVEPOINT = "insert into savepoints (location, platform, application, run, standing,
                          verification, taken_ms, duration_ms, state_bytes, verify_at_ms, body)
                      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)

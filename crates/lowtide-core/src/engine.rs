@@ -30,6 +30,19 @@ const READ_AGAIN_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// First time between two readings of a savepoint that cannot be read.
 const READ_AGAIN_FIRST: SignedDuration = SignedDuration::from_mins(10);
 
+/// How long a reading may take before the row says what is being read: people look at a phase only
+/// when it lasts, and a platform that is well answers in milliseconds. Each commit that is saved is
+/// one wait for the disk less between a due slot and its savepoint.
+const SHOW_AFTER: SignedDuration = SignedDuration::from_secs(1);
+
+/// How far a step has come.
+enum Gone {
+    /// It is on the disk; with what was read meanwhile.
+    Committed(Step, Option<Seen>),
+    /// It is not on the disk yet, and what it asked for has been read.
+    Ahead(Step, Seen),
+}
+
 /// An application and its rules.
 #[derive(Debug, Clone)]
 pub struct Application {
@@ -254,6 +267,7 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         let mut context: Option<Context> = None;
         let mut may_call = false;
         let mut rest_until: Option<Timestamp> = None;
+        let mut ahead: Option<Run> = None;
         let mut seen_early: Option<Seen> = None;
         loop {
             if run.outcome.is_some() {
@@ -295,34 +309,49 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
             };
             context = context.or(read);
             let known = context.unwrap_or_default();
-            let step = run::advance(&run, seen, self.clock.now(), policy, &known);
-            let next = self.commit_and_look(&run, step, policy, &known).await?;
-            let Some((step, early)) = next else {
-                return Ok(Walked::Yielded);
-            };
-            may_call = step.grants_call;
-            rest_until = step.rest_until;
-            run = step.run;
-            seen_early = early;
+            let now = self.clock.now();
+            let step = run::advance(ahead.as_ref().unwrap_or(&run), seen, now, policy, &known);
+            let ahead_before = ahead.take();
+            match self.go_on(&run, ahead_before, step, policy, &known).await? {
+                None => return Ok(Walked::Yielded),
+                Some(Gone::Ahead(step, seen)) => {
+                    ahead = Some(step.run);
+                    seen_early = Some(seen);
+                }
+                Some(Gone::Committed(step, seen)) => {
+                    may_call = step.grants_call;
+                    rest_until = step.rest_until;
+                    run = step.run;
+                    seen_early = seen;
+                }
+            }
         }
     }
 
-    /// Commits a step, and meanwhile does the reading that comes next, where that
-    /// [may be early](may_look_early); `None` if somebody else was faster.
-    async fn commit_and_look(
+    /// Commits a step. Where the reading that comes next [may be early](may_look_early), that is
+    /// done first, and the step goes to the disk with the one that follows from it, unless the
+    /// reading takes [long](SHOW_AFTER). `None` if somebody else was faster.
+    async fn go_on(
         &self,
-        before: &Run,
+        row: &Run,
+        ahead: Option<Run>,
         step: Step,
         policy: &Policy,
         context: &Context,
-    ) -> Result<Option<(Step, Option<Seen>)>, CatalogError> {
-        if !may_look_early(before, &step) {
-            let committed = self.commit(before, step, policy, context).await?;
-            return Ok(committed.map(|step| (step, None)));
+    ) -> Result<Option<Gone>, CatalogError> {
+        if !may_look_early(ahead.as_ref().unwrap_or(row), &step) {
+            let committed = self.commit(row, ahead, step, policy, context).await?;
+            return Ok(committed.map(|step| Gone::Committed(step, None)));
         }
         let asked = step.run.clone();
         let mut looking = pin!(maybe_done(self.observe(&asked, policy)));
-        let commit = pin!(self.commit(before, step, policy, context));
+        let long = pin!(self.clock.sleep_until(self.clock.now() + SHOW_AFTER));
+        select(looking.as_mut(), long).await;
+        if let Some(seen) = looking.as_mut().take_output() {
+            return Ok(Some(Gone::Ahead(step, seen)));
+        }
+        // On the heap, as it seldom comes to this: a walk is a task, and should be small.
+        let commit = Box::pin(self.commit(row, ahead, step, policy, context));
         let committed = match select(commit, looking.as_mut()).await {
             Either::Left((committed, _)) => committed?,
             Either::Right(((), commit)) => commit.await?,
@@ -332,10 +361,10 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         };
         // What was refused was decided anew, and asks for something else.
         if run::next(&step.run) != run::next(&asked) {
-            return Ok(Some((step, None)));
+            return Ok(Some(Gone::Committed(step, None)));
         }
         let looked = self.while_owning(&mut step.run, looking.as_mut()).await?;
-        Ok(looked.map(|()| (step, looking.take_output())))
+        Ok(looked.map(|()| Gone::Committed(step, looking.take_output())))
     }
 
     /// Makes the granted call, if the claim on the run still stands.
@@ -400,38 +429,87 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         }
     }
 
-    /// Commits a step; `None` if somebody else was faster. What the catalog refuses as busy is
-    /// decided anew from the row as it was.
+    /// Commits a step, and with it the one that this process is ahead of the row; `None` if
+    /// somebody else was faster. What the catalog refuses as busy is decided anew from the row as
+    /// it was.
     async fn commit(
         &self,
-        before: &Run,
+        row: &Run,
+        ahead: Option<Run>,
         step: Step,
         policy: &Policy,
         context: &Context,
     ) -> Result<Option<Step>, CatalogError> {
-        let first = self.commit_once(before, step, policy).await;
+        let before = ahead.as_ref().unwrap_or(row);
+        let first = self.commit_once(row, before, step.clone(), policy).await;
         let Err(CatalogError::Busy(why)) = first else {
             return none_if_stale(first);
         };
-        let step = run::advance(before, Seen::Busy(why), self.clock.now(), policy, context);
-        none_if_stale(self.commit_once(before, step, policy).await)
+        let Some(ahead) = ahead else {
+            return self.commit_busy(row, why, policy, context).await;
+        };
+        Box::pin(self.commit_one_by_one(row, ahead, step, policy, context)).await
     }
 
+    /// What was refused as one may not begin, or may not trigger: one after the other tells which.
+    async fn commit_one_by_one(
+        &self,
+        row: &Run,
+        ahead: Run,
+        step: Step,
+        policy: &Policy,
+        context: &Context,
+    ) -> Result<Option<Step>, CatalogError> {
+        let begun = Step {
+            run: ahead,
+            savepoints: Vec::new(),
+            grants_call: false,
+            rest_until: None,
+        };
+        let begun = match self.commit_once(row, row, begun, policy).await {
+            Err(CatalogError::Busy(why)) => {
+                return self.commit_busy(row, why, policy, context).await;
+            }
+            committed => none_if_stale(committed)?,
+        };
+        let Some(begun) = begun.map(|step| step.run) else {
+            return Ok(None);
+        };
+        match self.commit_once(&begun, &begun, step, policy).await {
+            Err(CatalogError::Busy(why)) => self.commit_busy(&begun, why, policy, context).await,
+            committed => none_if_stale(committed),
+        }
+    }
+
+    async fn commit_busy(
+        &self,
+        row: &Run,
+        why: String,
+        policy: &Policy,
+        context: &Context,
+    ) -> Result<Option<Step>, CatalogError> {
+        let step = run::advance(row, Seen::Busy(why), self.clock.now(), policy, context);
+        none_if_stale(self.commit_once(row, row, step, policy).await)
+    }
+
+    /// Replaces the row by what a step made of `before`: of the row itself, or of what this
+    /// process is ahead of it.
     async fn commit_once(
         &self,
+        row: &Run,
         before: &Run,
         mut step: Step,
         policy: &Policy,
     ) -> Result<Step, CatalogError> {
-        if step.run == *before && step.savepoints.is_empty() && !step.grants_call {
+        if step.run == *row && step.savepoints.is_empty() && !step.grants_call {
             return Ok(step);
         }
         if step.run.phase != Phase::Done {
             step.run = self.owned(step.run);
         }
-        step.run.version = before.version + 1;
-        let begins =
-            before.phase == Phase::Due && !matches!(step.run.phase, Phase::Due | Phase::Done);
+        step.run.version = row.version + 1;
+        let has_begun = |run: &Run| !matches!(run.phase, Phase::Due | Phase::Done);
+        let begins = row.phase == Phase::Due && (has_begun(before) || has_begun(&step.run));
         let triggers = before.phase == Phase::Waiting && step.run.phase == Phase::Triggering;
         self.catalog
             .commit(Commit {
@@ -538,8 +616,8 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
     }
 }
 
-/// Whether what the step asks for next may be read while the step is being committed: looking for
-/// the name, at the job's health, into a complete savepoint. Reading changes nothing, so a crash in
+/// Whether what the step asks for next may be read before the step is on the disk: looking for the
+/// name, at the job's health, into a complete savepoint. Reading changes nothing, so a crash in
 /// between loses nothing but the answer. Where the time of an answer proves something, as after the
 /// request, and before anything that acts, the row comes first. So it does for a run that is held,
 /// which will probably be refused again: the platform is not to be asked for nothing each time.
@@ -548,7 +626,10 @@ fn may_look_early(before: &Run, step: &Step) -> bool {
         run::next(&step.run),
         Next::Jobs | Next::Vitals(_) | Next::Read(_)
     );
-    reads && step.rest_until.is_none() && !step.grants_call && before.hold.is_none()
+    let keeps_nothing = step.savepoints.is_empty() && !step.grants_call;
+    // What goes back to an earlier phase could do so for ever without one commit.
+    let goes_forward = before.phase < step.run.phase;
+    reads && keeps_nothing && goes_forward && step.rest_until.is_none() && before.hold.is_none()
 }
 
 /// Whether the platform may have been asked for the savepoint.

@@ -20,6 +20,7 @@ async fn every_statement_can_be_prepared() {
 async fn no_question_of_every_tick_reads_a_whole_table() {
     // A catalog grows for years; what the engine asks again and again must not grow with it.
     let asked_often = [
+        sql::UPDATE_RUN,
         sql::UNDER_WAY,
         sql::TRIGGERED,
         sql::RUN,
@@ -53,5 +54,30 @@ async fn no_question_of_every_tick_reads_a_whole_table() {
             assert!(!whole_table, "{detail}: {statement}");
             assert!(!detail.contains("TEMP B-TREE"), "{detail}: {statement}");
         }
+    }
+}
+
+/// An index on the platform or the application alone would do, and would read the whole history of
+/// either for each step.
+#[tokio::test]
+async fn what_each_step_asks_reads_only_what_is_under_way() {
+    let asked_each_step = [
+        (sql::UNDER_WAY, "runs_under_way"),
+        (sql::TRIGGERED, "runs_triggered"),
+        (sql::OPEN_RUNS, "runs_open"),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    for (statement, index) in asked_each_step {
+        let explain = sqlx::AssertSqlSafe(format!("explain query plan {statement}"));
+        let plan = sqlx::query(explain)
+            .fetch_all(&catalog.writer)
+            .await
+            .unwrap();
+        let details: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        assert!(
+            details.iter().all(|detail| detail.contains(index)),
+            "{details:?}: {statement}"
+        );
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -40,6 +40,8 @@ const EVERY: &str = "10s";
 enum Death {
     /// At the first passing of a point.
     Point(String),
+    /// At the first passing of a point that only somebody passes whom Flink answers late.
+    Late(&'static str),
     /// From outside, so many milliseconds after its start.
     After(u64),
     /// From outside, when its request has arrived at a proxy, which passes it on.
@@ -47,6 +49,17 @@ enum Death {
     /// From outside, when Flink has replied and the reply has not got through.
     Reply,
 }
+
+/// A reply that comes this late has its phase committed first: that is done after a second.
+const LATE: Duration = Duration::from_millis(1_500);
+
+/// What is committed only while Flink's reply is late; else it goes to the disk with what follows.
+const LATE_POINTS: [&str; 4] = [
+    "commit:resolving:before",
+    "commit:resolving:after",
+    "commit:waiting:before",
+    "commit:waiting:after",
+];
 
 /// Which command is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +164,8 @@ fn wait_all_running(cluster: &Cluster, players: &[Player]) -> Result<()> {
 }
 
 /// The points that an undisturbed `run` passes, each once, in their order. Without those of steps
-/// that stay where they are (a claim renewed, a gate held): only a slow machine passes them.
+/// that stay where they are (a claim renewed, a gate held) or that are committed while a reading
+/// takes long: only a slow machine passes them.
 fn trace(cluster: &Cluster, player: &Player) -> Result<Vec<String>> {
     let config = player.config(None, cluster.url())?;
     let file = config.with_extension("points");
@@ -167,9 +181,14 @@ fn trace(cluster: &Cluster, player: &Player) -> Result<Vec<String>> {
     );
     let mut seen = BTreeSet::new();
     let points = fs::read_to_string(file)?;
+    let only_if_slow = |point: &str| {
+        point.contains("-again:")
+            || point.starts_with("commit:verifying:")
+            || LATE_POINTS.contains(&point)
+    };
     Ok(points
         .lines()
-        .filter(|point| !point.contains("-again:") && seen.insert(*point))
+        .filter(|point| !only_if_slow(point) && seen.insert(*point))
         .map(str::to_owned)
         .collect())
 }
@@ -199,6 +218,12 @@ fn plan(points: &[String], draw: &mut SmallRng) -> Vec<Case> {
     for point in sample(&reading, size(4, reading.len() * 2), draw) {
         add(Way::Run, vec![at(point)], false);
     }
+    for point in size(vec![LATE_POINTS], vec![LATE_POINTS; 5])
+        .into_iter()
+        .flatten()
+    {
+        add(Way::Run, vec![Death::Late(point)], false);
+    }
     // Whoever takes over dies, too: in the taking over, and wherever it goes on.
     for _ in 0..size(1, 5) {
         for point in [
@@ -206,7 +231,7 @@ fn plan(points: &[String], draw: &mut SmallRng) -> Vec<Case> {
             "commit:take-over:after",
             "call:before",
         ] {
-            let first = ["commit:frozen->sent:after", "commit:frozen->sent:before"];
+            let first = ["commit:sent:after", "commit:sent:before"];
             let first = if point == "call:before" {
                 first[0]
             } else {
@@ -227,11 +252,11 @@ fn plan(points: &[String], draw: &mut SmallRng) -> Vec<Case> {
     }
     // Held up instead of killed, wherever being late could hurt.
     for point in [
-        "commit:frozen->sent:before",
-        "commit:frozen->sent:after",
+        "commit:sent:before",
+        "commit:sent:after",
         "call:before",
         "call:after",
-        "commit:sent->following:before",
+        "commit:following:before",
     ] {
         for _ in 0..size(1, 3) {
             add(Way::Run, vec![at(point)], true);
@@ -285,6 +310,13 @@ impl Player {
                 every,
             }],
         )
+    }
+
+    /// Starts a process that is to die at the first passing of a point.
+    fn dies_at(&self, config: &Path, arguments: &[&str], point: &str) -> Result<Process> {
+        let order = format!("{point}#1");
+        let environment = [("LOWTIDE_CRASH_AT", order.as_str())];
+        self.home.start(config, arguments, &environment)
     }
 
     fn ledger(&self) -> Result<Ledger> {
@@ -446,12 +478,18 @@ impl Field<'_> {
         arguments: &[&str],
         death: &Death,
     ) -> Result<()> {
-        let config = player.config(every, self.cluster.url())?;
+        let late = matches!(death, Death::Late(_))
+            .then(|| self.answering_late())
+            .transpose()?;
+        let url = late.as_ref().map_or(self.cluster.url(), Proxy::url);
+        let config = player.config(every, url)?;
         let (mut process, what) = match death {
+            Death::Late(point) => {
+                let process = player.dies_at(&config, arguments, point)?;
+                (process, *point)
+            }
             Death::Point(point) => {
-                let order = format!("{point}#1");
-                let environment = [("LOWTIDE_CRASH_AT", order.as_str())];
-                let process = player.home.start(&config, arguments, &environment)?;
+                let process = player.dies_at(&config, arguments, point)?;
                 (process, point.as_str())
             }
             Death::After(ms) => {
@@ -466,6 +504,16 @@ impl Field<'_> {
             }
         };
         self.has_died(&mut process, what)
+    }
+
+    /// Flink, late with what is asked before the request.
+    fn answering_late(&self) -> Result<Proxy> {
+        let proxy = Proxy::start(self.cluster.url())?;
+        for pattern in ["/jobs/overview", "/jobs/*"] {
+            // Lateness itself is what is tried here; nothing is waited for.
+            proxy.rule(Rule::on("GET", pattern).before(|_| thread::sleep(LATE)));
+        }
+        Ok(proxy)
     }
 
     fn kill_on_the_wire(&self, player: &Player, arguments: &[&str], death: &Death) -> Result<()> {
@@ -541,7 +589,8 @@ impl Field<'_> {
             .iter()
             .map(String::as_str)
             .filter(|point| changes(point));
-        for point in wanted.chain(["commit:take-over:before", "commit:take-over:after"]) {
+        let others = ["commit:take-over:before", "commit:take-over:after"];
+        for point in wanted.chain(others).chain(LATE_POINTS) {
             let count = done.kills.get(point).copied().unwrap_or(0);
             ensure!(count >= each, "only {count} kills at {point}");
         }
