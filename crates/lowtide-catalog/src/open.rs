@@ -191,10 +191,11 @@ impl Catalog {
         let writing = options.clone().create_if_missing(true);
         let catalog = if let Some(readers_max) = readers_max {
             let readers = pool(readers_max, options.pragma("query_only", "on"));
-            Self::over(pool(1, writing), readers)
+            let writer = pool(1, writing);
+            Self::over(Writes::through(writer.clone()), writer, readers)
         } else {
             let only = pool(1, writing.pragma("wal_autocheckpoint", LOG_PAGES_BRIEFLY));
-            Self::over(only.clone(), only)
+            Self::over(Writes::briefly(only.clone()), only.clone(), only)
         };
         match catalog.prepare(&path).await {
             Ok(()) => {}
@@ -221,14 +222,14 @@ impl Catalog {
             .disable_statement_logging();
         // Memory belongs to one connection, so reading and writing share it.
         let only = pool(1, options);
-        let catalog = Self::over(only.clone(), only);
+        let catalog = Self::over(Writes::through(only.clone()), only.clone(), only);
         catalog.prepare(Path::new(":memory:")).await?;
         Ok(catalog)
     }
 
-    fn over(writer: Pool<Sqlite>, readers: Pool<Sqlite>) -> Self {
+    fn over(writes: Writes, writer: Pool<Sqlite>, readers: Pool<Sqlite>) -> Self {
         Self {
-            writes: Writes::through(writer.clone()),
+            writes,
             writer,
             readers,
         }

@@ -133,8 +133,8 @@ pub struct Savepoint {
     pub format: Format,
     /// When it was asked for.
     pub taken_at: Timestamp,
-    /// From the request until Lowtide saw it complete, in milliseconds; unknown where it was
-    /// found later.
+    /// From the reply to the request until Lowtide saw it complete, in milliseconds; unknown where
+    /// it was found later.
     pub duration_ms: Option<u64>,
     /// How far it has been proven.
     pub verification: Verification,

@@ -437,6 +437,12 @@ impl Attempt {
         }
     }
 
+    /// Since when the platform has been at work: the request may have waited on its way, and the
+    /// reply says that it has arrived.
+    pub(crate) fn began_at(&self) -> Option<Timestamp> {
+        self.accepted_at.or(self.sent_at)
+    }
+
     /// Until when a 404 for the trigger id proves that nothing was accepted.
     pub fn repeat_until(&self) -> Option<Timestamp> {
         self.sent_at

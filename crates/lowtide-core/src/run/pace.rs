@@ -15,16 +15,22 @@ const POLL_S_MIN: f64 = 0.003;
 /// loopback takes about as long.
 const NEAR_S_MIN: f64 = 0.000_5;
 
-/// The end is near from this share of the time that the quickest took.
-const NEAR_FROM: f64 = 0.9;
-/// Who is quicker than ever is first asked after this share of that time: where hundreds of
-/// savepoints are under way at once, each question that is too early holds up a request.
+/// The end is near from this share of the time that the quickest took, which was measured when the
+/// end was seen, so a little late.
+const NEAR_FROM: f64 = 0.97;
+/// One question at this share of that time: where the end had been seen late, as with no history,
+/// the next savepoint is seen sooner, and the one after that sooner again.
+const PROBE_AT: f64 = 0.85;
+/// Who is quicker than ever is first asked after this share of that time.
 const EARLY_SHARE: f64 = 0.25;
+/// An end that is this near, in seconds, is waited for: where hundreds of savepoints are under way
+/// at once, each question that is too early holds up a request, and nobody waits long.
+const EARLY_S_MIN: f64 = 1.0;
 /// The end is near until this multiple of the usual time.
 const NEAR_UNTIL: f64 = 1.25;
 /// Questions while the end is near: so many that the answer is late by about a fiftieth, so few
 /// that 40 are enough with what comes before and after.
-const NEAR_QUESTIONS: f64 = 12.0;
+const NEAR_QUESTIONS: f64 = 13.0;
 /// Up to this multiple of the usual time a savepoint is slow; beyond, nobody knows what it is.
 const SLOW_UNTIL: f64 = 2.5;
 
@@ -33,7 +39,7 @@ const BACKOFF_FIRST_MS: u64 = 500;
 /// Longest backoff, in milliseconds: a cluster that came back is found within half a minute.
 const BACKOFF_LAST_MS: u64 = 30_000;
 
-/// How long to wait before asking again about a savepoint that was asked for `elapsed` ago, where
+/// How long to wait before asking again about a savepoint that was accepted `elapsed` ago, where
 /// earlier ones took what is `usual`.
 ///
 /// The wait grows with the time passed, so that the answer is late by a share of the savepoint's
@@ -57,12 +63,15 @@ fn without_history(elapsed: f64) -> f64 {
 
 fn with_history(elapsed: f64, usual: Usual) -> f64 {
     let middle = usual.middle.as_secs_f64();
-    let near_from = usual.early.as_secs_f64().min(middle) * NEAR_FROM;
+    let early = usual.early.as_secs_f64().min(middle);
+    let (probe_at, near_from) = (early * PROBE_AT, early * NEAR_FROM);
     let near_until = middle * NEAR_UNTIL;
-    if elapsed < near_from {
+    if elapsed < probe_at {
         // In case that it is quicker than ever; but come back right when the end is near.
-        let by_age = elapsed.max(near_from * EARLY_SHARE).max(POLL_S_MIN);
-        by_age.min((near_from - elapsed).max(NEAR_S_MIN))
+        let by_age = elapsed.max(early * EARLY_SHARE).max(EARLY_S_MIN);
+        by_age.min((probe_at - elapsed).max(NEAR_S_MIN))
+    } else if elapsed < near_from {
+        (near_from - elapsed).max(NEAR_S_MIN)
     } else if elapsed < near_until {
         ((near_until - near_from) / NEAR_QUESTIONS).max(NEAR_S_MIN)
     } else if elapsed < middle * SLOW_UNTIL {
@@ -142,6 +151,21 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// What is usual is measured when it is seen: too late a first time must not stay.
+    #[test]
+    fn a_late_beginning_is_made_up_for() {
+        let total = SignedDuration::from_millis(200);
+        let mut seen = total * 3 / 2;
+        for _ in 0..4 {
+            let usual = Usual {
+                early: seen,
+                middle: seen,
+            };
+            seen = total + questions(total, Some(usual)).1;
+        }
+        assert!(seen <= total * 21 / 20, "{seen:?}");
     }
 
     #[test]

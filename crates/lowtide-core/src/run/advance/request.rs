@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::super::pace::{backoff, poll_delay};
-use super::super::{AttemptEnd, Cause, HoldKind, Phase, Reply};
+use super::super::{Attempt, AttemptEnd, Cause, HoldKind, Phase, Reply};
 use super::Walk;
 use crate::Bug;
 use crate::fault::Fault;
@@ -88,11 +88,8 @@ impl Walk<'_> {
             attempt.empty_at = None;
         });
         self.enter(Phase::Following);
-        let sent_at = self
-            .run
-            .attempt()
-            .and_then(|attempt| attempt.sent_at)
-            .unwrap_or(now);
-        self.rest(poll_delay(now.duration_since(sent_at), self.context.usual));
+        let began_at = self.run.attempt().and_then(Attempt::began_at);
+        let elapsed = now.duration_since(began_at.unwrap_or(now));
+        self.rest(poll_delay(elapsed, self.context.usual));
     }
 }

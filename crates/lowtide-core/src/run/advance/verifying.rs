@@ -176,7 +176,9 @@ impl Walk<'_> {
         let duration = attempt
             .completed_at
             .filter(|_| attempt.named_by_platform)
-            .map(|at| at.duration_since(taken_at));
+            .zip(attempt.began_at())
+            .map(|(ended, began)| ended.duration_since(began))
+            .filter(SignedDuration::is_positive);
         Some(Savepoint {
             location: attempt.location.clone()?,
             application: self.run.application.clone(),
