@@ -83,6 +83,7 @@
 
 mod anomaly;
 mod error;
+mod events;
 mod files;
 mod handle;
 mod java;
@@ -100,6 +101,10 @@ mod write;
 
 pub use anomaly::{Anomaly, AnomalyKind, MAX_PARALLELISM_LIMIT};
 pub use error::{ParseError, ParseErrorKind, Place};
+pub use events::{
+    Event, EventReader, Events, HandleRef, KeyedStateFormat, OperatorRef, READ_BUFFER_BYTES,
+    ReadError, StatePart, StatePlace, StreamRef, events,
+};
 pub use files::{FilePath, FileRef, SizeRule};
 pub use handle::{
     BackendFile, ChangelogDelta, ChangelogHandle, ChangelogStream, Channel, ChannelState,
