@@ -153,7 +153,7 @@ fn operator(reader: &mut Reader<'_>, version: u32) -> Result<Operator, ParseErro
     }
     let fully_finished = version >= VERSION_WITH_COORDINATORS && next_is_negative(reader);
     let subtasks = if fully_finished {
-        let _negative_count = reader.i32()?;
+        finished_mark(reader)?;
         if coordinator.is_some() {
             return Err(reader.error(ParseErrorKind::FinishedWithCoordinator));
         }
@@ -182,6 +182,22 @@ fn non_empty(text: String) -> Option<String> {
 /// Whether the next `int` is there and negative.
 pub(crate) fn next_is_negative(reader: &Reader<'_>) -> bool {
     reader.clone().i32().is_ok_and(i32::is_negative)
+}
+
+/// Where an operator is finished, its count of subtasks is -1. Flink takes any negative number for that, but
+/// writes no other.
+pub(crate) fn finished_mark(reader: &mut Reader<'_>) -> Result<(), ParseError> {
+    let at = reader.at();
+    match reader.i32()? {
+        -1 => Ok(()),
+        found => {
+            let (what, found) = ("the number of subtasks", found.into());
+            Err(ParseError::new(
+                at,
+                ParseErrorKind::BadValue { what, found },
+            ))
+        }
+    }
 }
 
 /// A coordinator's state is bytes or nothing (`deserializeAndCheckByteStreamStateHandle`).

@@ -140,11 +140,27 @@ fn key_groups(reader: &mut Reader<'_>) -> Result<(KeyGroupRange, Vec<i64>), Pars
     Ok((range, offsets))
 }
 
-/// `int` 0, or another `int` and a handle that may still be null.
+/// Whether a handle follows, as an `int`: 0 or 1. Flink takes any number but 0 for 1, but writes no other.
+pub(crate) fn is_present(reader: &mut Reader<'_>) -> Result<bool, ParseError> {
+    let at = reader.at();
+    match reader.i32()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        found => {
+            let (what, found) = ("the number of handles", found.into());
+            Err(ParseError::new(
+                at,
+                ParseErrorKind::BadValue { what, found },
+            ))
+        }
+    }
+}
+
+/// Operator state, if it is present; the handle may still be null.
 pub(crate) fn opt_operator_state(
     reader: &mut Reader<'_>,
 ) -> Result<Option<OperatorStateHandle>, ParseError> {
-    if reader.i32()? == 0 {
+    if !is_present(reader)? {
         return Ok(None);
     }
     let merges = match reader.u8()? {

@@ -83,9 +83,20 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
-    /// Like `readBoolean`: any byte but zero is true.
+    /// What `writeBoolean` writes. `readBoolean` takes any byte but zero for true, but nothing writes those.
     pub(crate) fn bool(&mut self) -> Result<bool, ParseError> {
-        Ok(self.u8()? != 0)
+        let at = self.at();
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            found => {
+                let (what, found) = ("a boolean", found.into());
+                Err(ParseError::new(
+                    at,
+                    ParseErrorKind::BadValue { what, found },
+                ))
+            }
+        }
     }
 
     pub(crate) fn u16(&mut self) -> Result<u16, ParseError> {

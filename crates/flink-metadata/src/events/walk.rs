@@ -12,11 +12,12 @@ use crate::operator_id::OperatorId;
 use crate::parse::{
     CHANNEL_BYTES_MIN, INPUT_TAGS, MASTER_STATE_BYTES_MIN, OPERATOR_BYTES_MIN, OUTPUT_TAGS,
     SUBTASK_BYTES_MIN, VERSION_WITH_CHANNEL_TAGS, VERSION_WITH_COORDINATORS, VERSION_WITH_NAMES,
-    VERSION_WITH_PROPERTIES, header, master_magic, next_is_negative, skip_legacy_state,
+    VERSION_WITH_PROPERTIES, finished_mark, header, master_magic, next_is_negative,
+    skip_legacy_state,
 };
 use crate::parse_handle::{
     BACKEND_FILE_BYTES_MIN, CHANGE_BYTES_MIN, CHANGELOG_STREAM_BYTES_MIN, DELTA_BYTES_MIN,
-    KEYED_STATE_BYTES_MIN, OPERATOR_STATE_BYTES_MIN, range, redistribution, scope, tag,
+    KEYED_STATE_BYTES_MIN, OPERATOR_STATE_BYTES_MIN, is_present, range, redistribution, scope, tag,
     unknown_tag,
 };
 use crate::properties;
@@ -337,7 +338,7 @@ impl Walk {
 
     fn subtask_count(&mut self, reader: &mut Reader<'_>) -> Result<(), ParseError> {
         if self.version >= VERSION_WITH_COORDINATORS && next_is_negative(reader) {
-            reader.i32()?;
+            finished_mark(reader)?;
             if self.has_coordinator {
                 return Err(reader.error(ParseErrorKind::FinishedWithCoordinator));
             }
@@ -354,7 +355,7 @@ impl Walk {
         reader: &mut Reader<'_>,
     ) -> Result<(), ParseError> {
         self.place = place;
-        if reader.i32()? == 0 {
+        if !is_present(reader)? {
             return Ok(());
         }
         let stream = WHOLE_STREAM;
