@@ -5,6 +5,7 @@
 mod bench;
 mod cargo;
 mod demo;
+mod fuzz;
 mod gen_files;
 mod image;
 mod sim;

@@ -96,6 +96,7 @@ mod parse_handle;
 mod properties;
 mod reader;
 mod sizes;
+mod states;
 #[cfg(feature = "write")]
 mod write;
 
@@ -118,6 +119,10 @@ pub use operator_id::{OperatorId, OperatorIdError};
 pub use parse::{VERSION_MAX, VERSION_MIN, parse};
 pub use properties::{Properties, SavepointFormat, SnapshotKind};
 pub use reader::MAX_DEPTH;
+pub use states::{
+    HEADER_BYTES_MAX, HEADER_READ_BYTES, HeaderError, HeaderScan, KeyedState, KeyedStateKind,
+    KeyedStates, ReadHeaderError, keyed_states, read_keyed_states,
+};
 #[cfg(feature = "write")]
 pub use write::{WriteError, write};
 
