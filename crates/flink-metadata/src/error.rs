@@ -119,7 +119,8 @@ pub enum ParseErrorKind {
 fn explain_version(version: i32) -> &'static str {
     match version {
         1 => "written by Flink 1.1 or 1.2, which Flink itself reads no longer",
-        7.. => "which is newer than Flink 2.3",
+        7 => "which is newer than Flink 2.3: no release wrote it, its development branch does",
+        8.. => "which is newer than Flink 2.3",
         _ => "which no release of Flink wrote",
     }
 }
@@ -167,22 +168,23 @@ pub(crate) trait Within {
 
 impl<T> Within for Result<T, ParseError> {
     fn within(self, name: &'static str) -> Self {
-        self.map_err(|error| error.inside(Step { name, index: None }))
+        self.map_err(|mut error| {
+            error.inside(name, None);
+            error
+        })
     }
 
     fn within_item(self, name: &'static str, index: usize) -> Self {
-        self.map_err(|error| {
-            error.inside(Step {
-                name,
-                index: Some(index),
-            })
+        self.map_err(|mut error| {
+            error.inside(name, Some(index));
+            error
         })
     }
 }
 
 impl ParseError {
-    fn inside(mut self, step: Step) -> Self {
-        self.path.0.push(step);
-        self
+    /// Adds a place around those that it has.
+    pub(crate) fn inside(&mut self, name: &'static str, index: Option<usize>) {
+        self.path.0.push(Step { name, index });
     }
 }
