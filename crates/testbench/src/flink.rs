@@ -6,6 +6,7 @@ mod configuration;
 mod distribution;
 mod job;
 mod metadata;
+mod plugin;
 mod warm;
 mod zookeeper;
 

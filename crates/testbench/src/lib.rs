@@ -14,6 +14,7 @@
 pub mod cache;
 pub mod control;
 pub mod flink;
+mod go;
 pub mod http;
 pub mod image;
 pub mod java;
@@ -23,6 +24,7 @@ pub mod port;
 pub mod process;
 pub mod proxy;
 mod python;
+pub mod s3;
 pub mod say;
 pub mod small_fs;
 pub mod ververica;

@@ -1,0 +1,206 @@
+//! How many requests level 1 needs, and what it finds where files are missing, short or far apart.
+
+use std::collections::BTreeSet;
+
+use flink_metadata::{
+    BackendFile, IncrementalHandle, KeyGroupRange, KeyedStateHandle, Metadata, Operator,
+    OperatorId, StreamHandle, Subtask, SubtaskState, write,
+};
+use lowtide_core::fault::FaultKind;
+use lowtide_core::name::Location;
+use lowtide_core::verify::{self, Reading};
+use testbench::proxy::Proxy;
+
+use super::shared::{read, server, settings, stores, wait};
+
+/// The count that the issue names.
+const FILES: usize = 10_000;
+/// Ten pages of a thousand, and some room.
+const LISTINGS_MAX: usize = 12;
+
+fn file(name: &str, bytes: u64) -> StreamHandle {
+    StreamHandle::Relative {
+        path: name.to_owned(),
+        size: Some(bytes),
+    }
+}
+
+/// The bytes of a `_metadata` of one subtask with these files.
+fn metadata(files: Vec<StreamHandle>) -> Vec<u8> {
+    let private = files.into_iter().enumerate();
+    let keyed = IncrementalHandle {
+        checkpoint_id: 1,
+        backend_id: "backend".to_owned(),
+        range: KeyGroupRange {
+            start: 0,
+            count: 128,
+        },
+        meta: StreamHandle::Inline {
+            name: "meta".to_owned(),
+            bytes: vec![0],
+        },
+        shared: Vec::new(),
+        private: private
+            .map(|(number, stream)| BackendFile {
+                local_path: format!("{number:06}.sst"),
+                stream,
+            })
+            .collect(),
+        details: None,
+    };
+    let state = SubtaskState {
+        managed_keyed: Some(KeyedStateHandle::Incremental(keyed)),
+        ..SubtaskState::default()
+    };
+    let operator = Operator {
+        name: None,
+        uid: None,
+        id: OperatorId([1; 16]),
+        parallelism: 1,
+        max_parallelism: 128,
+        coordinator: None,
+        fully_finished: false,
+        subtasks: vec![Subtask {
+            index: 0,
+            state: Some(Box::new(state)),
+        }],
+    };
+    let metadata = Metadata {
+        version: 3,
+        checkpoint_id: 1,
+        master_states: Vec::new(),
+        operators: vec![operator],
+        properties: None,
+    };
+    write(&metadata).unwrap()
+}
+
+fn findings(reading: &Reading) -> Vec<String> {
+    verify::judge(reading, None).findings
+}
+
+#[test]
+fn ten_thousand_files_are_a_dozen_listings() {
+    let server = server();
+    server.create_bucket("many").unwrap();
+    let names: Vec<String> = (0..FILES).map(|number| format!("{number:08x}")).collect();
+    let handles = names.iter().map(|name| file(name, 3)).collect();
+    let mut objects: Vec<(String, Vec<u8>)> = names
+        .iter()
+        .map(|name| (format!("sp/one/{name}"), b"abc".to_vec()))
+        .collect();
+    objects.push(("sp/one/_metadata".to_owned(), metadata(handles)));
+    server.put_all("many", objects).unwrap();
+    let proxy = Proxy::builder(server.url()).keep_host().start().unwrap();
+    let reading = read("s3://many/sp/one", settings(proxy.url())).unwrap();
+    assert_eq!(reading.files.len(), FILES);
+    assert_eq!(findings(&reading), [""; 0]);
+    assert_eq!(reading.extra, [""; 0]);
+    let requests = proxy.requests();
+    let listings = requests
+        .iter()
+        .filter(|it| it.path.contains("list-type=2"))
+        .count();
+    assert!((10..=LISTINGS_MAX).contains(&listings), "{listings} listings");
+    // And one for `_metadata` itself.
+    assert_eq!(requests.len(), listings + 1);
+}
+
+#[test]
+fn what_is_missing_short_or_a_stranger_is_told() {
+    let server = server();
+    server.create_bucket("broken").unwrap();
+    let handles = vec![file("whole", 3), file("short", 3), file("missing", 3)];
+    for (name, bytes) in [
+        ("_metadata", metadata(handles)),
+        ("whole", b"abc".to_vec()),
+        ("short", b"ab".to_vec()),
+        ("stranger", b"".to_vec()),
+        // What Flink's S3 client leaves for a directory.
+        ("", b"".to_vec()),
+    ] {
+        server.put("broken", &format!("sp/{name}"), bytes).ok();
+    }
+    for spelling in ["s3://broken/sp", "s3a://broken/sp/", "s3p://broken/sp/_metadata"] {
+        let reading = read(spelling, settings(server.url())).unwrap();
+        let scheme = spelling.split_once(':').unwrap().0;
+        assert_eq!(
+            findings(&reading),
+            [
+                format!("missing: {scheme}://broken/sp/missing"),
+                format!("short: {scheme}://broken/sp/short has 2 of 3 bytes"),
+            ]
+        );
+        assert_eq!(reading.extra, ["stranger"]);
+    }
+}
+
+/// With entropy, Flink puts each data file below a prefix of its own and names it absolutely
+/// (`EntropyInjector`, `FsCheckpointStreamFactory`).
+#[test]
+fn files_with_entropy_in_their_paths_are_found() {
+    let server = server();
+    server.create_bucket("entropy").unwrap();
+    let keys: BTreeSet<String> = (0_u32..300)
+        .map(|number| {
+            let entropy = number.wrapping_mul(2_654_435_761) >> 16;
+            format!("{entropy:04x}/sp/one/{number}")
+        })
+        .collect();
+    let handles = keys.iter().map(|key| StreamHandle::File {
+        path: format!("s3://entropy/{key}"),
+        size: Some(3),
+    });
+    let mut objects: Vec<(String, Vec<u8>)> = keys
+        .iter()
+        .map(|key| (key.clone(), b"abc".to_vec()))
+        .collect();
+    objects.push(("sp/one/_metadata".to_owned(), metadata(handles.collect())));
+    server.put_all("entropy", objects).unwrap();
+    let reading = read("s3://entropy/sp/one", settings(server.url())).unwrap();
+    assert_eq!(findings(&reading), [""; 0]);
+    // In a bucket full of others the listing is given up, and the result is the same.
+    let others = (0..2_500).map(|number| (format!("8000/cp/{number}"), Vec::new()));
+    server.put_all("entropy", others.collect()).unwrap();
+    let victim = keys.iter().nth(200).unwrap();
+    server.remove("entropy", victim).unwrap();
+    let reading = read("s3://entropy/sp/one", settings(server.url())).unwrap();
+    assert_eq!(findings(&reading), [format!("missing: s3://entropy/{victim}")]);
+}
+
+#[test]
+fn what_cannot_be_seen_is_not_broken() {
+    let server = server();
+    server.create_bucket("seen").unwrap();
+    let kind = |location: &str| read(location, settings(server.url())).unwrap_err().kind;
+    assert_eq!(kind("s3://seen/nothing/here"), FaultKind::Gone);
+    assert_eq!(kind("s3://no-such-bucket/x"), FaultKind::Gone);
+    let mut wrong = settings(server.url());
+    wrong.keys = Some(("testbench".into(), "wr0ng-s3cret".into()));
+    let fault = read("s3://seen/x", wrong).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Permanent);
+    assert!(fault.hint.is_some() && !fault.text.contains("wr0ng-s3cret"));
+    let closed = read("s3://seen/x", settings("http://127.0.0.1:1")).unwrap_err();
+    assert_eq!(closed.kind, FaultKind::Transient, "{closed}");
+    // A file in a bucket that is not there is not missing: nobody can see.
+    let handle = StreamHandle::File {
+        path: "s3://no-such-bucket/shared/x".to_owned(),
+        size: Some(3),
+    };
+    server.put("seen", "sp/_metadata", metadata(vec![handle])).unwrap();
+    assert_eq!(kind("s3://seen/sp"), FaultKind::Gone);
+}
+
+#[test]
+fn one_client_serves_all_who_ask() {
+    let server = server();
+    server.create_bucket("shared").unwrap();
+    server.put("shared", "sp/_metadata", metadata(vec![])).unwrap();
+    let stores = stores(settings(server.url()));
+    let location = Location::new("s3://shared/sp");
+    wait(async {
+        for _ in 0..2 {
+            lowtide_world::read(&location, stores.clone()).await.unwrap();
+        }
+    });
+}
