@@ -27,6 +27,7 @@ pub use platform::flink;
 pub use platform::ververica;
 use platform::{Platform, PlatformSettings};
 use store::Stores;
+use store::deep::{Deep, Pace};
 
 /// What is wrong with a platform's settings; found before anything is sent.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +104,19 @@ impl Hands {
 /// Reads a location that belongs to no platform.
 pub async fn read(location: &Location, stores: Arc<Stores>) -> Result<Reading, Fault> {
     store::Paths::new(&[], stores).read(location).await
+}
+
+/// Reads every byte of a location that belongs to no platform: level 2, after level 1 has found
+/// what there is. Faults are of the reading; what is wrong with what was read is among the
+/// findings.
+pub async fn read_deep(
+    location: &Location,
+    reading: &Reading,
+    stores: Arc<Stores>,
+    pace: &Pace,
+) -> Result<Deep, Fault> {
+    let paths = store::Paths::new(&[], stores);
+    paths.read_deep(location, reading, pace).await
 }
 
 /// A Flink cluster is told where to write: an attempt without a directory was frozen for a

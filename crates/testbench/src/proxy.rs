@@ -34,15 +34,15 @@ pub struct Builder {
     base_path: String,
     authorization: Option<String>,
     tls: Option<Arc<ServerConfig>>,
-    keeps_host: bool,
+    signed: bool,
 }
 
 impl Builder {
-    /// Forwards the `Host` header as it came. Requests that are signed (those to S3 are) are signed for the
-    /// address that the client knows.
+    /// Forwards `Host` and `Authorization` as they came: requests to S3 are signed, for the address that the
+    /// client knows.
     #[must_use]
-    pub fn keep_host(mut self) -> Self {
-        self.keeps_host = true;
+    pub fn signed(mut self) -> Self {
+        self.signed = true;
         self
     }
 
@@ -102,7 +102,7 @@ impl Builder {
             base_path: self.base_path,
             authorization: self.authorization,
             tls: self.tls,
-            keeps_host: self.keeps_host,
+            signed: self.signed,
             rules: Mutex::new(Vec::new()),
             seen: Mutex::new(Vec::new()),
             connections: Mutex::new(BTreeMap::new()),
@@ -155,7 +155,7 @@ struct Shared {
     base_path: String,
     authorization: Option<String>,
     tls: Option<Arc<ServerConfig>>,
-    keeps_host: bool,
+    signed: bool,
     rules: Mutex<Vec<rule::Active>>,
     seen: Mutex<Vec<Seen>>,
     connections: Mutex<BTreeMap<SocketAddr, TcpStream>>,
@@ -170,7 +170,7 @@ impl Proxy {
             base_path: String::new(),
             authorization: None,
             tls: None,
-            keeps_host: false,
+            signed: false,
         }
     }
 

@@ -63,9 +63,15 @@ impl S3Server {
         fs::create_dir(folder.join("data"))?;
         let (port, console) = (Port::reserve()?, Port::reserve()?);
         let mut command = process::bound(program);
-        command.arg("server").arg("--quiet").arg(folder.join("data"));
+        command
+            .arg("server")
+            .arg("--quiet")
+            .arg(folder.join("data"));
         command.args(["--address", &format!("127.0.0.1:{}", port.number())]);
-        command.args(["--console-address", &format!("127.0.0.1:{}", console.number())]);
+        command.args([
+            "--console-address",
+            &format!("127.0.0.1:{}", console.number()),
+        ]);
         command.arg("--certs-dir").arg(folder.join("certs"));
         command
             .env("MINIO_ROOT_USER", ACCESS_KEY)
@@ -74,7 +80,10 @@ impl S3Server {
             .env("MINIO_UPDATE", "off")
             .env("HOME", folder);
         let out = File::create(folder.join("server.out"))?;
-        command.stdout(out.try_clone()?).stderr(out).current_dir(folder);
+        command
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .current_dir(folder);
         let mut process = Bound::start(command)?;
         let url = format!("http://127.0.0.1:{}", port.number());
         let ready = http::until("the S3 server", START_TIMEOUT, || {
@@ -121,7 +130,10 @@ impl S3Server {
     pub fn put(&self, bucket: &str, key: &str, bytes: Vec<u8>) -> Result<()> {
         let operator = self.operator(bucket)?;
         let putting = operator.write(key, bytes);
-        self.runtime.block_on(putting).map(drop).with_context(|| format!("put {key}"))
+        self.runtime
+            .block_on(putting)
+            .map(drop)
+            .with_context(|| format!("put {key}"))
     }
 
     /// Puts many small objects.
@@ -153,7 +165,10 @@ impl S3Server {
             }
             writer.close().await
         };
-        self.runtime.block_on(putting).map(drop).with_context(|| format!("put {key}"))
+        self.runtime
+            .block_on(putting)
+            .map(drop)
+            .with_context(|| format!("put {key}"))
     }
 
     /// The bytes of an object.
@@ -172,7 +187,9 @@ impl S3Server {
     /// The server refuses.
     pub fn remove(&self, bucket: &str, key: &str) -> Result<()> {
         let operator = self.operator(bucket)?;
-        self.runtime.block_on(operator.delete(key)).with_context(|| format!("remove {key}"))
+        self.runtime
+            .block_on(operator.delete(key))
+            .with_context(|| format!("remove {key}"))
     }
 
     /// The keys of all objects beneath `prefix`, sorted; without markers of directories.
@@ -182,8 +199,13 @@ impl S3Server {
     pub fn keys(&self, bucket: &str, prefix: &str) -> Result<Vec<String>> {
         let operator = self.operator(bucket)?;
         let listing = operator.list_with(prefix).recursive(true);
-        let entries = self.runtime.block_on(async { listing.await }).context("list")?;
-        let files = entries.into_iter().filter(|entry| entry.metadata().is_file());
+        let entries = self
+            .runtime
+            .block_on(async { listing.await })
+            .context("list")?;
+        let files = entries
+            .into_iter()
+            .filter(|entry| entry.metadata().is_file());
         let mut keys: Vec<String> = files.map(|entry| entry.path().to_owned()).collect();
         keys.sort();
         Ok(keys)

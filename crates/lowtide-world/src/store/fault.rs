@@ -68,7 +68,13 @@ mod tests {
             .with_context("url", "http://host/?sig=tops3cret")
             .set_source(std::io::Error::other("connection refused"));
         let fault = of(&error, "list", "s3://b/x");
-        assert!(fault.text.ends_with("send http request: connection refused"), "{}", fault.text);
+        assert!(
+            fault
+                .text
+                .ends_with("send http request: connection refused"),
+            "{}",
+            fault.text
+        );
         assert!(!fault.text.contains("tops3cret"));
     }
 }

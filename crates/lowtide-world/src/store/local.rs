@@ -154,7 +154,7 @@ fn looked_up(path: &Path) -> Result<Option<fs::Metadata>, Fault> {
     }
 }
 
-fn fault(what: &str, path: &Path, error: &io::Error) -> Fault {
+pub(super) fn fault(what: &str, path: &Path, error: &io::Error) -> Fault {
     let shown = path.display();
     match error.kind() {
         ErrorKind::NotFound => unseen(what, path),

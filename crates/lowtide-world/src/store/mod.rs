@@ -5,6 +5,7 @@
 //! [`Paths`] translates, and everything that is reported back keeps the platform's names, so that
 //! the catalog has one name for one place.
 
+pub mod deep;
 mod fault;
 mod local;
 mod object;
@@ -103,6 +104,15 @@ impl Stores {
     }
 }
 
+/// What people call the store of a location, if no test of Lowtide has ever read a savepoint from
+/// a real one: what is said of it there rests on its documentation alone.
+pub fn unproven(location: &Location) -> Option<&'static str> {
+    match place::place(location) {
+        Place::Object(object) => object.root.unproven(),
+        Place::Local(_) | Place::Unsupported(_) => None,
+    }
+}
+
 /// Beginnings of locations, where Lowtide reaches them, and the stores where they lie.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Paths {
@@ -140,11 +150,7 @@ impl Paths {
 
     /// Reads a savepoint's `_metadata` and the sizes of all that it references.
     pub(crate) async fn read(&self, location: &Location) -> Result<Reading, Fault> {
-        // The file itself may be named as well as the directory, as Flink allows.
-        let directory = match location.as_str().strip_suffix("/_metadata") {
-            Some(directory) => Location::new(directory),
-            None => location.clone(),
-        };
+        let directory = directory_of(location);
         refuse_dots(&directory)?;
         let place = self.place(&directory);
         let mut opened = self.open(&place).await?;
@@ -284,6 +290,14 @@ impl Paths {
     }
 }
 
+/// A savepoint's directory: its `_metadata` may be named as well, as Flink allows.
+fn directory_of(location: &Location) -> Location {
+    match location.as_str().strip_suffix("/_metadata") {
+        Some(directory) => Location::new(directory),
+        None => location.clone(),
+    }
+}
+
 /// The name under which a savepoint's directory lists a file, if the file lies right in it.
 fn listed_name<'a>(directory: &Place, file: &'a Object) -> Option<&'a str> {
     let Place::Object(directory) = directory else {
@@ -297,8 +311,9 @@ fn listed_name<'a>(directory: &Place, file: &'a Object) -> Option<&'a str> {
 }
 
 fn unsupported(why: &str) -> Fault {
-    Fault::unsupported(why)
-        .hint("where it is also mounted as a file system, name the mount under `paths:` of the platform")
+    Fault::unsupported(why).hint(
+        "where it is also mounted as a file system, name the mount under `paths:` of the platform",
+    )
 }
 
 fn too_many_directories(place: impl fmt::Display) -> Fault {
@@ -394,6 +409,17 @@ mod tests {
     #[test]
     fn what_has_no_scheme_is_unsupported() {
         assert!(matches!(place(&[], "relative/x"), Place::Unsupported(_)));
+    }
+
+    #[test]
+    fn what_was_never_tried_is_named() {
+        let named = |text: &str| unproven(&Location::new(text));
+        for proven in ["/a", "file:/a", "s3://b/x", "s3a://b/x"] {
+            assert_eq!(named(proven), None, "{proven}");
+        }
+        assert_eq!(named("gs://b/x"), Some("Google Cloud Storage"));
+        assert_eq!(named("wasb://c@a/x"), Some("Azure Storage"));
+        assert_eq!(named("webhdfs://h:1/x"), Some("HDFS"));
     }
 
     #[test]

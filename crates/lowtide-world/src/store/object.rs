@@ -51,8 +51,10 @@ pub(super) async fn open(operator: &Operator, directory: &Object) -> Result<Open
         names.push((entry.name().to_owned(), Some(bytes)));
     }
     if names.is_empty() {
-        return Err(Fault::gone(format!("cannot read {directory}: nothing lies there"))
-            .hint("a store has no directories of its own: is it the right bucket and path?"));
+        return Err(
+            Fault::gone(format!("cannot read {directory}: nothing lies there"))
+                .hint("a store has no directories of its own: is it the right bucket and path?"),
+        );
     }
     names.sort_unstable();
     let metadata = match names.iter().find(|(name, _)| name == METADATA) {

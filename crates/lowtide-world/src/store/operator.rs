@@ -41,9 +41,8 @@ pub(super) fn operator(
         Some(StoreSettings::S3(s3)) => s3.ca.as_deref(),
         _ => None,
     };
-    let tls = http::tls_of(ca).map_err(|wrong| {
-        Fault::permanent(format!("{root}: {wrong}")).hint(wrong.hint())
-    })?;
+    let tls = http::tls_of(ca)
+        .map_err(|wrong| Fault::permanent(format!("{root}: {wrong}")).hint(wrong.hint()))?;
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .http1_only()
@@ -151,10 +150,10 @@ fn azure(
     suffix: &str,
     settings: &Azure,
 ) -> opendal::Result<Operator> {
-    let endpoint = settings.endpoint.as_ref().map_or_else(
-        || format!("https://{account}.blob.{suffix}"),
-        address,
-    );
+    let endpoint = settings
+        .endpoint
+        .as_ref()
+        .map_or_else(|| format!("https://{account}.blob.{suffix}"), address);
     let mut builder = services::Azblob::default()
         .container(container)
         .account_name(account)

@@ -101,9 +101,7 @@ pub struct Hdfs {
 pub(super) fn for_root<'a>(all: &'a [StoreSettings], root: &Root) -> Option<&'a StoreSettings> {
     let fits = |settings: &&StoreSettings| names(settings, root).is_some();
     let named = |settings: &&StoreSettings| names(settings, root) == Some(true);
-    all.iter()
-        .find(named)
-        .or_else(|| all.iter().find(fits))
+    all.iter().find(named).or_else(|| all.iter().find(fits))
 }
 
 /// Whether settings name a root; `None` if they are for others.

@@ -91,7 +91,7 @@ fn ten_thousand_files_are_a_dozen_listings() {
         .collect();
     objects.push(("sp/one/_metadata".to_owned(), metadata(handles)));
     server.put_all("many", objects).unwrap();
-    let proxy = Proxy::builder(server.url()).keep_host().start().unwrap();
+    let proxy = Proxy::builder(server.url()).signed().start().unwrap();
     let reading = read("s3://many/sp/one", settings(proxy.url())).unwrap();
     assert_eq!(reading.files.len(), FILES);
     assert_eq!(findings(&reading), [""; 0]);
@@ -101,7 +101,10 @@ fn ten_thousand_files_are_a_dozen_listings() {
         .iter()
         .filter(|it| it.path.contains("list-type=2"))
         .count();
-    assert!((10..=LISTINGS_MAX).contains(&listings), "{listings} listings");
+    assert!(
+        (10..=LISTINGS_MAX).contains(&listings),
+        "{listings} listings"
+    );
     // And one for `_metadata` itself.
     assert_eq!(requests.len(), listings + 1);
 }
@@ -121,7 +124,11 @@ fn what_is_missing_short_or_a_stranger_is_told() {
     ] {
         server.put("broken", &format!("sp/{name}"), bytes).ok();
     }
-    for spelling in ["s3://broken/sp", "s3a://broken/sp/", "s3p://broken/sp/_metadata"] {
+    for spelling in [
+        "s3://broken/sp",
+        "s3a://broken/sp/",
+        "s3p://broken/sp/_metadata",
+    ] {
         let reading = read(spelling, settings(server.url())).unwrap();
         let scheme = spelling.split_once(':').unwrap().0;
         assert_eq!(
@@ -165,7 +172,10 @@ fn files_with_entropy_in_their_paths_are_found() {
     let victim = keys.iter().nth(200).unwrap();
     server.remove("entropy", victim).unwrap();
     let reading = read("s3://entropy/sp/one", settings(server.url())).unwrap();
-    assert_eq!(findings(&reading), [format!("missing: s3://entropy/{victim}")]);
+    assert_eq!(
+        findings(&reading),
+        [format!("missing: s3://entropy/{victim}")]
+    );
 }
 
 #[test]
@@ -174,7 +184,7 @@ fn what_cannot_be_seen_is_not_broken() {
     server.create_bucket("seen").unwrap();
     let kind = |location: &str| read(location, settings(server.url())).unwrap_err().kind;
     assert_eq!(kind("s3://seen/nothing/here"), FaultKind::Gone);
-    assert_eq!(kind("s3://no-such-bucket/x"), FaultKind::Gone);
+    assert_eq!(kind("s3://no-such-bucket/x"), FaultKind::Permanent);
     let mut wrong = settings(server.url());
     wrong.keys = Some(("testbench".into(), "wr0ng-s3cret".into()));
     let fault = read("s3://seen/x", wrong).unwrap_err();
@@ -187,20 +197,26 @@ fn what_cannot_be_seen_is_not_broken() {
         path: "s3://no-such-bucket/shared/x".to_owned(),
         size: Some(3),
     };
-    server.put("seen", "sp/_metadata", metadata(vec![handle])).unwrap();
-    assert_eq!(kind("s3://seen/sp"), FaultKind::Gone);
+    server
+        .put("seen", "sp/_metadata", metadata(vec![handle]))
+        .unwrap();
+    assert_eq!(kind("s3://seen/sp"), FaultKind::Permanent);
 }
 
 #[test]
 fn one_client_serves_all_who_ask() {
     let server = server();
     server.create_bucket("shared").unwrap();
-    server.put("shared", "sp/_metadata", metadata(vec![])).unwrap();
+    server
+        .put("shared", "sp/_metadata", metadata(vec![]))
+        .unwrap();
     let stores = stores(settings(server.url()));
     let location = Location::new("s3://shared/sp");
     wait(async {
         for _ in 0..2 {
-            lowtide_world::read(&location, stores.clone()).await.unwrap();
+            lowtide_world::read(&location, stores.clone())
+                .await
+                .unwrap();
         }
     });
 }

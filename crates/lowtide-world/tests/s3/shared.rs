@@ -6,6 +6,7 @@ use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::verify::Reading;
 use lowtide_world::store::Stores;
+use lowtide_world::store::deep::{Deep, Pace};
 use lowtide_world::store::settings::{S3, StoreSettings};
 use testbench::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 
@@ -35,7 +36,19 @@ pub fn wait<T>(work: impl Future<Output = T>) -> T {
     runtime.enable_all().build().unwrap().block_on(work)
 }
 
+/// Reads a location by level 2, after level 1.
+pub fn read_deep(location: &str, settings: S3, pace: &Pace) -> Result<Deep, Fault> {
+    let (location, stores) = (Location::new(location), stores(settings));
+    wait(async {
+        let reading = lowtide_world::read(&location, stores.clone()).await?;
+        lowtide_world::read_deep(&location, &reading, stores, pace).await
+    })
+}
+
 /// Reads a location by level 1.
 pub fn read(location: &str, settings: S3) -> Result<Reading, Fault> {
-    wait(lowtide_world::read(&Location::new(location), stores(settings)))
+    wait(lowtide_world::read(
+        &Location::new(location),
+        stores(settings),
+    ))
 }

@@ -22,7 +22,10 @@ pub(super) fn s3(release: Release) -> Result<PathBuf> {
         Release::V1_20 => "1.20.1",
         Release::V2_3 => "2.3.0",
         Release::V1_15 | Release::V1_17 => {
-            bail!("the S3 plugin of Flink {} was never tried", release.version())
+            bail!(
+                "the S3 plugin of Flink {} was never tried",
+                release.version()
+            )
         }
     };
     cache::entry(&format!("flink-plugins/s3-hadoop-{version}"), |folder| {

@@ -193,8 +193,14 @@ fn forward(message: &Message, request: &Request, shared: &Shared) -> Result<Repl
     stream.set_nodelay(true)?;
     let mut headers = message.headers.clone();
     headers.retain(|(name, _)| !NOT_FORWARDED.contains(&name.to_ascii_lowercase().as_str()));
-    let asked_for = message.header("host").filter(|_| shared.keeps_host);
-    headers.push(("Host".to_owned(), asked_for.unwrap_or(upstream).to_owned()));
+    let kept = |name: &str| message.header(name).filter(|_| shared.signed);
+    headers.push((
+        "Host".to_owned(),
+        kept("host").unwrap_or(upstream).to_owned(),
+    ));
+    if let Some(signature) = kept("authorization") {
+        headers.push(("Authorization".to_owned(), signature.to_owned()));
+    }
     headers.push(("Connection".to_owned(), "close".to_owned()));
     let first = format!("{} {} HTTP/1.1", request.method, request.path);
     wire::write(
