@@ -4,6 +4,8 @@
 
 #[path = "s3/flink.rs"]
 mod flink;
+#[path = "s3/metadata.rs"]
+mod metadata;
 #[path = "s3/requests.rs"]
 mod requests;
 #[path = "s3/shared.rs"]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use lowtide_core::run::{self, AttemptEnd, Outcome};
 use lowtide_core::savepoint::{self, Format, Verification};
 use lowtide_core::verify::{OperatorReport, Report};
+use lowtide_world::store::deep;
 use serde::Serialize;
 
 /// What `take` and `run` print.
@@ -217,6 +218,66 @@ pub struct Inspected {
     pub found: Found,
 }
 
+/// What `verify` prints.
+#[derive(Debug, Serialize)]
+pub struct Verified {
+    /// In the order that they were named in.
+    pub savepoints: Vec<VerifiedOne>,
+}
+
+/// What `verify` found of one savepoint.
+#[derive(Debug, Serialize)]
+pub struct VerifiedOne {
+    /// In Flink's spelling.
+    pub location: String,
+    /// `whole`, `broken` or `unreadable`.
+    pub verdict: &'static str,
+    /// How far it was looked into: 1 or 2; absent where it could not be read.
+    pub level: Option<u8>,
+    /// How many files it needs.
+    pub files: Option<u64>,
+    /// Bytes of state.
+    pub state_bytes: Option<u64>,
+    /// Bytes that level 2 read.
+    pub read_bytes: Option<u64>,
+    /// The checksum of each file, by level 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksums: Option<Vec<Checksum>>,
+    /// What is wrong; the first of them, if there are many.
+    pub findings: Vec<String>,
+    /// How many findings there are.
+    pub findings_total: u64,
+    /// What is worth a look, but not wrong.
+    pub warnings: Vec<String>,
+    /// Why it cannot be read.
+    pub reason: Option<String>,
+    /// What to do about that.
+    pub hint: Option<String>,
+}
+
+/// The checksum of one file.
+#[derive(Debug, Serialize)]
+pub struct Checksum {
+    /// In Flink's spelling.
+    pub location: String,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+impl Checksum {
+    /// As read.
+    pub fn new(read: deep::Checksum) -> Self {
+        let digits = read.sha256.iter().map(|byte| format!("{byte:02x}"));
+        Self {
+            location: read.location.to_string(),
+            bytes: read.bytes,
+            sha256: digits.collect(),
+        }
+    }
+}
+
 /// What `plan` prints.
 #[derive(Debug, Serialize)]
 pub struct Plan {
@@ -291,6 +352,8 @@ pub struct Checked {
     pub applications: Vec<CheckedApplication>,
     /// With `--online`: one for each application.
     pub online: Option<Vec<Online>>,
+    /// What is worth knowing, but not wrong.
+    pub warnings: Vec<String>,
 }
 
 /// One application as it was understood.

@@ -63,6 +63,30 @@ fn full() -> Value {
                 "timeout": "5s", "concurrency": 4, "paths": { "file:/opt": "/mnt" },
             } },
         },
+        "stores": {
+            "state": { "s3": {
+                "buckets": ["state"], "endpoint": "http://minio:9000", "path_style": true,
+                "region": "r", "access_key": "${env:A}", "secret_key": "${env:A}",
+                "session_token": "${env:A}", "anonymous": false, "ca": "ca.pem",
+            } },
+            "aws": { "s3": { "profile": "p" } },
+            "google": { "gcs": {
+                "buckets": ["state"], "endpoint": "http://gcs:1", "credentials": "key.json",
+                "anonymous": false,
+            } },
+            "azure": { "azure": {
+                "accounts": ["a"], "endpoint": "http://azurite:1", "account_key": "${env:A}",
+            } },
+            "sas": { "azure": { "sas_token": "${env:A}" } },
+            "ali": { "oss": {
+                "buckets": ["state"], "endpoint": "https://oss", "access_key": "${env:A}",
+                "secret_key": "${env:A}",
+            } },
+            "hadoop": { "hdfs": {
+                "namenodes": ["nn:8020"], "url": "http://nn:9870", "user": "flink",
+                "delegation_token": "${env:A}",
+            } },
+        },
         "defaults": rules,
         "applications": ["orders", application],
         "catalog": { "sqlite": "/var/lib/lowtide/catalog.db" },

@@ -1,0 +1,267 @@
+//! `verify` from outside, on files and on a real S3 server, and a savepoint that a real Flink writes
+//! there.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../lowtide-world/tests/s3/metadata.rs"]
+mod metadata;
+mod shared;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use metadata::{file, metadata};
+use shared::{Ended, Place};
+use testbench::flink::{Backend, Cluster, JobSpec, Release};
+use testbench::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
+
+/// What level 2 may hold of a savepoint of any size.
+const RESIDENT_BYTES_MAX: u64 = 100 << 20;
+/// The size that the issue names for a test.
+const LARGE_BYTES: usize = 512 << 20;
+/// One part of an upload.
+const PART_BYTES: usize = 8 << 20;
+/// For a process that reads half a gigabyte on a busy machine.
+const LIMIT: Duration = Duration::from_mins(5);
+
+fn server() -> &'static S3Server {
+    static SERVER: OnceLock<S3Server> = OnceLock::new();
+    SERVER.get_or_init(|| S3Server::start().unwrap())
+}
+
+/// A configuration that knows the server, and a Flink at `url`.
+fn place(url: &str) -> Place {
+    let place = Place::new(&format!(
+        "catalog: {{ sqlite: catalog.db }}\n\
+         platforms: {{ session: {{ flink: {{ url: \"{url}\" }} }} }}\n\
+         applications: [orders]\n\
+         stores:\n  minio:\n    s3: {{ endpoint: \"{}\", access_key: \"${{file:access}}\", secret_key: \"${{file:secret}}\" }}\n",
+        server().url()
+    ));
+    fs::write(place.path("access"), ACCESS_KEY).unwrap();
+    fs::write(place.path("secret"), SECRET_KEY).unwrap();
+    place
+}
+
+/// Lays a fixture out as the directory that Flink left, its state files full of zeros.
+fn fixture(place: &Place, name: &str) -> PathBuf {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../flink-metadata/tests/fixtures")
+        .join(name);
+    let directory = place.path("savepoint-0102");
+    fs::create_dir(&directory).unwrap();
+    for line in fs::read_to_string(from.join("files.tsv")).unwrap().lines() {
+        let (size, name) = line.split_once('\t').unwrap();
+        let path = directory.join(name);
+        if name == "_metadata" {
+            fs::copy(from.join(name), &path).unwrap();
+        } else {
+            let file = File::create(&path).unwrap();
+            file.set_len(size.parse().unwrap()).unwrap();
+        }
+    }
+    directory
+}
+
+fn text(place: &Place, ended: &Ended) -> String {
+    let path = place.path("");
+    let path = path.to_str().unwrap().trim_end_matches('/');
+    ended.text().replace(path, "/DIR")
+}
+
+#[test]
+fn whole_broken_and_unreadable_are_told_apart() {
+    let place = Place::new("");
+    let directory = fixture(&place, "2.3.0/hashmap-native");
+    let whole = place.run(&["verify", "savepoint-0102"]);
+    assert_eq!(whole.code, 0, "{}", whole.text());
+    let blind = place.run(&["verify", "savepoint-0102", "nowhere"]);
+    assert_eq!(blind.code, 4, "{}", blind.text());
+    let mut files = fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let victim = files.find(|path| !path.ends_with("_metadata")).unwrap();
+    fs::remove_file(&victim).unwrap();
+    let worst = place.run(&[
+        "verify",
+        "nowhere",
+        "savepoint-0102",
+        "--deep",
+        "-o",
+        "json",
+    ]);
+    assert_eq!(worst.code, 1, "{}", worst.text());
+    let told = worst.json();
+    let verdict = |at: usize| {
+        told["savepoints"][at]["verdict"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(
+        (verdict(0).as_str(), verdict(1).as_str()),
+        ("unreadable", "broken")
+    );
+    let finding = told["savepoints"][1]["findings"][0].as_str().unwrap();
+    assert!(
+        finding.contains(victim.file_name().unwrap().to_str().unwrap()),
+        "{finding}"
+    );
+}
+
+#[test]
+fn a_deep_reading_reads_well() {
+    let place = Place::new("");
+    fixture(&place, "2.3.0/hashmap-native");
+    let ended = place.run(&["verify", "--deep", "savepoint-0102", "/nowhere/at/all"]);
+    insta::assert_snapshot!(text(&place, &ended));
+    let json = place.run(&["verify", "--deep", "savepoint-0102", "-o", "json"]);
+    let told = json.json();
+    let sums = told["savepoints"][0]["checksums"].as_array().unwrap();
+    let total: u64 = sums.iter().map(|sum| sum["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(told["savepoints"][0]["read_bytes"], total);
+    assert!(
+        sums.iter()
+            .all(|sum| sum["sha256"].as_str().unwrap().len() == 64)
+    );
+    // `_metadata` is one of them, by the digest that any tool gives.
+    let path = place.path("savepoint-0102/_metadata");
+    let digest = std::process::Command::new("sha256sum")
+        .arg(path)
+        .output()
+        .unwrap();
+    let digest = String::from_utf8(digest.stdout).unwrap();
+    let named =
+        |sum: &&serde_json::Value| sum["location"].as_str().unwrap().ends_with("/_metadata");
+    let own = sums.iter().find(named).unwrap();
+    assert!(digest.starts_with(own["sha256"].as_str().unwrap()));
+}
+
+#[test]
+fn files_of_the_right_size_with_wrong_content_are_broken() {
+    for (name, told) in [
+        ("2.3.0/hashmap-canonical", "key group"),
+        ("2.3.0/rocks-native", "no footer of a RocksDB table"),
+    ] {
+        let place = Place::new("");
+        fixture(&place, name);
+        assert_eq!(place.run(&["verify", "savepoint-0102"]).code, 0, "{name}");
+        let ended = place.run(&["verify", "--deep", "savepoint-0102"]);
+        assert_eq!(ended.code, 1, "{name}: {}", ended.text());
+        assert!(
+            ended.stderr.contains("damaged: ") && ended.stderr.contains(told),
+            "{}",
+            ended.text()
+        );
+    }
+}
+
+#[test]
+fn the_limit_holds() {
+    let place = Place::new("");
+    let directory = place.path("sp");
+    fs::create_dir(&directory).unwrap();
+    fs::write(
+        directory.join("_metadata"),
+        metadata(vec![file("a", 3 << 20)]),
+    )
+    .unwrap();
+    File::create(directory.join("a"))
+        .unwrap()
+        .set_len(3 << 20)
+        .unwrap();
+    let started = Instant::now();
+    let ended = place.run(&["verify", "--deep", "--limit", "2MiB", "sp"]);
+    assert_eq!(ended.code, 0, "{}", ended.text());
+    assert!(
+        started.elapsed() >= Duration::from_millis(1_500),
+        "{:?}",
+        started.elapsed()
+    );
+    let ended = place.run(&["verify", "--limit", "2MiB", "sp"]);
+    assert_eq!(ended.code, 2, "a limit of nothing: {}", ended.text());
+}
+
+#[test]
+fn half_a_gigabyte_in_s3_is_read_in_little_memory() {
+    let server = server();
+    server.create_bucket("large").unwrap();
+    let part: Vec<u8> = (0..PART_BYTES).map(|at| (at % 251) as u8).collect();
+    server
+        .put_large("large", "sp/a", &part, LARGE_BYTES / PART_BYTES)
+        .unwrap();
+    server
+        .put(
+            "large",
+            "sp/_metadata",
+            metadata(vec![file("a", LARGE_BYTES as u64)]),
+        )
+        .unwrap();
+    let place = place("http://127.0.0.1:9");
+    let mut command = place.command(&["verify", "--deep", "s3://large/sp", "-o", "json"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let peak_bytes = watched(&mut child);
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 0, "{}", ended.text());
+    let read = ended.json()["savepoints"][0]["read_bytes"]
+        .as_u64()
+        .unwrap();
+    assert!(read > LARGE_BYTES as u64);
+    let mib = peak_bytes >> 20;
+    assert!(mib > 1, "the peak was not seen");
+    assert!(peak_bytes < RESIDENT_BYTES_MAX, "{mib} MiB resident");
+}
+
+/// Waits for a process to end, and returns the most memory that it was seen to hold (`VmHWM` of
+/// proc(5), which only grows).
+fn watched(child: &mut Child) -> u64 {
+    let status = format!("/proc/{}/status", child.id());
+    let until = Instant::now() + LIMIT;
+    let mut peak_bytes = 0;
+    while child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < until, "it takes too long");
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|it| it.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        peak_bytes = peak_bytes.max(kib.unwrap_or(0) << 10);
+        thread::sleep(Duration::from_millis(5));
+    }
+    peak_bytes
+}
+
+#[test]
+fn a_savepoint_that_flink_writes_to_s3_is_kept() {
+    let server = server();
+    server.create_bucket("state").unwrap();
+    let cluster = Cluster::builder(Release::V2_3)
+        .s3(server)
+        .state_in_files()
+        .savepoints_in("s3://state/savepoints")
+        .start()
+        .unwrap();
+    let job = JobSpec {
+        backend: Backend::RocksDb,
+        ..JobSpec::named("orders")
+    };
+    cluster.submit(&job).unwrap();
+    let place = place(cluster.url());
+    let online = place.run(&["check", "--online"]);
+    assert_eq!(online.code, 0, "{}", online.text());
+    let taken = place.run(&["take", "orders"]);
+    assert_eq!(taken.code, 0, "{}", taken.text());
+    assert!(taken.stdout.contains("kept"), "{}", taken.text());
+    let latest = place.run(&["latest", "orders"]);
+    let location = latest.stdout.trim();
+    assert!(
+        location.starts_with("s3://state/savepoints/orders/"),
+        "{location}"
+    );
+    let verified = place.run(&["verify", "--deep", location]);
+    assert_eq!(verified.code, 0, "{}", verified.text());
+    let inspected = place.run(&["inspect", location]);
+    assert_eq!(inspected.code, 0, "{}", inspected.text());
+}
