@@ -16,30 +16,56 @@ use std::time::{Duration, Instant};
 use metadata::{file, metadata};
 use shared::{Ended, Place};
 use testbench::flink::{Backend, Cluster, JobSpec, Release};
+use testbench::proxy::Proxy;
 use testbench::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 
+/// What level 1 may hold of a savepoint of very many files.
+const LISTED_BYTES_MAX: u64 = 200 << 20;
 /// What level 2 may hold of a savepoint of any size.
 const RESIDENT_BYTES_MAX: u64 = 100 << 20;
-/// The size that the issue names for a test.
-const LARGE_BYTES: usize = 512 << 20;
-/// One part of an upload.
+/// Bytes of a part of an upload.
 const PART_BYTES: usize = 8 << 20;
-/// For a process that reads half a gigabyte on a busy machine.
-const LIMIT: Duration = Duration::from_mins(5);
+/// For a process that reads gigabytes on a busy machine.
+const LIMIT: Duration = Duration::from_mins(15);
+
+/// How large the trees are: a size for every day, and the full one of `cargo xtask soak`.
+struct Sizes {
+    /// Files of level 1.
+    files: usize,
+    /// Most listings that level 1 may ask for: a page of a thousand files each, and some room.
+    listings_max: usize,
+    /// Parts of the one file of level 2.
+    parts: usize,
+}
+
+fn sizes() -> Sizes {
+    match std::env::var_os("LOWTIDE_SOAK") {
+        None => Sizes {
+            files: 10_000,
+            listings_max: 12,
+            parts: 64,
+        },
+        Some(_) => Sizes {
+            files: 100_000,
+            listings_max: 110,
+            parts: 640,
+        },
+    }
+}
 
 fn server() -> &'static S3Server {
     static SERVER: OnceLock<S3Server> = OnceLock::new();
     SERVER.get_or_init(|| S3Server::start().unwrap())
 }
 
-/// A configuration that knows the server, and a Flink at `url`.
-fn place(url: &str) -> Place {
+/// A configuration that knows the server at `endpoint`, and a Flink at `url`.
+fn place(url: &str, endpoint: &str) -> Place {
     let place = Place::new(&format!(
         "catalog: {{ sqlite: catalog.db }}\n\
          platforms: {{ session: {{ flink: {{ url: \"{url}\" }} }} }}\n\
          applications: [orders]\n\
          stores:\n  minio:\n    s3: {{ endpoint: \"{}\", access_key: \"${{file:access}}\", secret_key: \"${{file:secret}}\" }}\n",
-        server().url()
+        endpoint
     ));
     fs::write(place.path("access"), ACCESS_KEY).unwrap();
     fs::write(place.path("secret"), SECRET_KEY).unwrap();
@@ -186,34 +212,73 @@ fn the_limit_holds() {
 }
 
 #[test]
-fn half_a_gigabyte_in_s3_is_read_in_little_memory() {
-    let server = server();
+fn very_many_files_are_a_few_listings() {
+    let (server, sizes) = (server(), sizes());
+    server.create_bucket("many").unwrap();
+    let names: Vec<String> = (0..sizes.files)
+        .map(|number| format!("{number:08x}"))
+        .collect();
+    let handles = names.iter().map(|name| file(name, 3)).collect();
+    let mut objects: Vec<(String, Vec<u8>)> = names
+        .iter()
+        .map(|name| (format!("sp/one/{name}"), b"abc".to_vec()))
+        .collect();
+    objects.push(("sp/one/_metadata".to_owned(), metadata(handles)));
+    server.put_all("many", objects).unwrap();
+    let proxy = Proxy::builder(server.url()).signed().start().unwrap();
+    let place = place("http://127.0.0.1:9", proxy.url());
+    let (ended, peak_bytes) = measured(&place, &["verify", "s3://many/sp/one", "-o", "json"]);
+    assert_eq!(ended.code, 0, "{}", ended.text());
+    assert_eq!(ended.json()["savepoints"][0]["files"], sizes.files);
+    let requests = proxy.requests();
+    let listings = requests
+        .iter()
+        .filter(|it| it.path.contains("list-type=2"))
+        .count();
+    assert!(listings <= sizes.listings_max, "{listings} listings");
+    // And one for `_metadata` itself.
+    assert_eq!(requests.len(), listings + 1);
+    let mib = peak_bytes >> 20;
+    assert!(peak_bytes < LISTED_BYTES_MAX, "{mib} MiB resident");
+    eprintln!(
+        "level 1 of {} files: {listings} listings, {mib} MiB",
+        sizes.files
+    );
+}
+
+#[test]
+fn a_large_file_in_s3_is_read_in_little_memory() {
+    let (server, sizes) = (server(), sizes());
     server.create_bucket("large").unwrap();
-    let part: Vec<u8> = (0..PART_BYTES).map(|at| (at % 251) as u8).collect();
+    let part: Vec<u8> = (0..=250).cycle().take(PART_BYTES).collect();
     server
-        .put_large("large", "sp/a", &part, LARGE_BYTES / PART_BYTES)
+        .put_large("large", "sp/a", &part, sizes.parts)
         .unwrap();
+    let bytes = (PART_BYTES * sizes.parts) as u64;
     server
-        .put(
-            "large",
-            "sp/_metadata",
-            metadata(vec![file("a", LARGE_BYTES as u64)]),
-        )
+        .put("large", "sp/_metadata", metadata(vec![file("a", bytes)]))
         .unwrap();
-    let place = place("http://127.0.0.1:9");
-    let mut command = place.command(&["verify", "--deep", "s3://large/sp", "-o", "json"]);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let peak_bytes = watched(&mut child);
-    let ended = Ended::from(child.wait_with_output().unwrap());
+    let place = place("http://127.0.0.1:9", server.url());
+    let arguments = ["verify", "--deep", "s3://large/sp", "-o", "json"];
+    let (ended, peak_bytes) = measured(&place, &arguments);
     assert_eq!(ended.code, 0, "{}", ended.text());
     let read = ended.json()["savepoints"][0]["read_bytes"]
         .as_u64()
         .unwrap();
-    assert!(read > LARGE_BYTES as u64);
+    assert!(read > bytes);
     let mib = peak_bytes >> 20;
-    assert!(mib > 1, "the peak was not seen");
     assert!(peak_bytes < RESIDENT_BYTES_MAX, "{mib} MiB resident");
+    eprintln!("level 2 of {} MiB: {mib} MiB resident", bytes >> 20);
+}
+
+/// Runs the program and returns, besides what it printed, the most memory that it held.
+fn measured(place: &Place, arguments: &[&str]) -> (Ended, u64) {
+    let mut command = place.command(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let peak_bytes = watched(&mut child);
+    assert!(peak_bytes > 1 << 20, "the peak was not seen");
+    (child.wait_with_output().unwrap().into(), peak_bytes)
 }
 
 /// Waits for a process to end, and returns the most memory that it was seen to hold (`VmHWM` of
@@ -248,7 +313,7 @@ fn a_savepoint_that_flink_writes_to_s3_is_kept() {
         ..JobSpec::named("orders")
     };
     cluster.submit(&job).unwrap();
-    let place = place(cluster.url());
+    let place = place(cluster.url(), server.url());
     let online = place.run(&["check", "--online"]);
     assert_eq!(online.code, 0, "{}", online.text());
     let taken = place.run(&["take", "orders"]);

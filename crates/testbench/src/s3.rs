@@ -261,7 +261,11 @@ fn client() -> Result<reqwest::Client> {
     Ok(builder.tls_backend_preconfigured(tls.clone()).build()?)
 }
 
-fn program() -> Result<PathBuf> {
+/// The server's program, from the cache or built into it.
+///
+/// # Errors
+/// It is not in the cache and cannot be built: no Go, no network.
+pub fn program() -> Result<PathBuf> {
     let folder = cache::entry(&format!("s3/minio-{VERSION}"), |folder| {
         say::step("building an S3 server (MinIO): once, about two minutes on two cores");
         Go::ensure()?.install(&format!("{PACKAGE}@{VERSION}"), folder)

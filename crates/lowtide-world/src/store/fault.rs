@@ -8,7 +8,8 @@ use crate::text::one_line;
 
 /// The fault behind an error: `what` could not be done to `place`.
 pub(super) fn of(error: &opendal::Error, what: &str, place: &str) -> Fault {
-    let text = format!("cannot {what} {place}: {}", said(error));
+    let said = said(error);
+    let text = format!("cannot {what} {place}: {said}");
     match error.kind() {
         ErrorKind::NotFound => Fault::gone(text)
             .hint("does the bucket or container exist, and is it the right server? `endpoint` and `region` stand under `stores:`"),
@@ -20,7 +21,7 @@ pub(super) fn of(error: &opendal::Error, what: &str, place: &str) -> Fault {
         }
         ErrorKind::IsADirectory | ErrorKind::NotADirectory => Fault::permanent(text),
         // The signer's: nobody had credentials for it.
-        _ if error.message().contains("credential") => Fault::permanent(text).hint(
+        _ if said.contains("credential") => Fault::permanent(text).hint(
             "no credentials were found: write them under `stores:` as `${env:NAME}`, or set the environment as for the store's own tools",
         ),
         _ => Fault::transient(text),
@@ -76,5 +77,14 @@ mod tests {
             fault.text
         );
         assert!(!fault.text.contains("tops3cret"));
+    }
+
+    #[test]
+    fn a_signer_without_credentials_needs_a_person() {
+        let error = Error::new(ErrorKind::Unexpected, "signing http request")
+            .set_source(std::io::Error::other("failed to load signing credential"));
+        let fault = of(&error, "list", "gs://b/x");
+        assert_eq!(fault.kind, FaultKind::Permanent);
+        assert!(fault.hint.is_some());
     }
 }

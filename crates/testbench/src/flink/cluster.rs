@@ -144,7 +144,7 @@ impl<'z> Builder<'z> {
             None => warm::class_data(self.release)?,
         };
         let plugins = match self.plugins {
-            true => Some(plugin::s3(self.release)?),
+            true => Some(plugin::s3_plugin(self.release)?),
             false => None,
         };
         let started = Instant::now();

@@ -16,7 +16,7 @@ const ARTIFACT: &str = "flink-s3-fs-hadoop";
 ///
 /// # Errors
 /// It is not in the cache and cannot be fetched (no network, no Maven), or there is none for the release.
-pub(super) fn s3(release: Release) -> Result<PathBuf> {
+pub fn s3_plugin(release: Release) -> Result<PathBuf> {
     // The plugin of another patch release does, where a registry lacks that of our own.
     let version = match release {
         Release::V1_20 => "1.20.1",

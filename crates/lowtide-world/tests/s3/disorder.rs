@@ -1,4 +1,4 @@
-//! How many requests level 1 needs, and what it finds where files are missing, short or far apart.
+//! What level 1 finds where files are missing, short, far apart, or where nobody can see.
 
 use std::collections::BTreeSet;
 
@@ -6,48 +6,12 @@ use flink_metadata::StreamHandle;
 use lowtide_core::fault::FaultKind;
 use lowtide_core::name::Location;
 use lowtide_core::verify::{self, Reading};
-use testbench::proxy::Proxy;
 
 use super::metadata::{file, metadata};
 use super::shared::{read, server, settings, stores, wait};
 
-/// The count that the issue names.
-const FILES: usize = 10_000;
-/// Ten pages of a thousand, and some room.
-const LISTINGS_MAX: usize = 12;
-
 fn findings(reading: &Reading) -> Vec<String> {
     verify::judge(reading, None).findings
-}
-
-#[test]
-fn ten_thousand_files_are_a_dozen_listings() {
-    let server = server();
-    server.create_bucket("many").unwrap();
-    let names: Vec<String> = (0..FILES).map(|number| format!("{number:08x}")).collect();
-    let handles = names.iter().map(|name| file(name, 3)).collect();
-    let mut objects: Vec<(String, Vec<u8>)> = names
-        .iter()
-        .map(|name| (format!("sp/one/{name}"), b"abc".to_vec()))
-        .collect();
-    objects.push(("sp/one/_metadata".to_owned(), metadata(handles)));
-    server.put_all("many", objects).unwrap();
-    let proxy = Proxy::builder(server.url()).signed().start().unwrap();
-    let reading = read("s3://many/sp/one", settings(proxy.url())).unwrap();
-    assert_eq!(reading.files.len(), FILES);
-    assert_eq!(findings(&reading), [""; 0]);
-    assert_eq!(reading.extra, [""; 0]);
-    let requests = proxy.requests();
-    let listings = requests
-        .iter()
-        .filter(|it| it.path.contains("list-type=2"))
-        .count();
-    assert!(
-        (10..=LISTINGS_MAX).contains(&listings),
-        "{listings} listings"
-    );
-    // And one for `_metadata` itself.
-    assert_eq!(requests.len(), listings + 1);
 }
 
 #[test]
