@@ -156,6 +156,7 @@ fn build_kubernetes() -> Result<Counts> {
     kubernetes::helm()?;
     kubernetes::coredns()?;
     testbench::s3::program()?;
+    testbench::gcs::program()?;
     let seconds = started.elapsed().as_secs_f32();
     stage::say(&format!(
         "Kubernetes, Helm, CoreDNS and an S3 server are there after {seconds:.1} s"

@@ -69,7 +69,10 @@ fn full() -> Value {
                 "region": "r", "access_key": "${env:A}", "secret_key": "${env:A}",
                 "session_token": "${env:A}", "anonymous": false, "ca": "ca.pem",
             } },
-            "aws": { "s3": { "profile": "p" } },
+            "aws": { "s3": {
+                "buckets": ["aws"], "endpoint": "http://minio:9000", "path_style": true,
+                "region": "r", "profile": "p", "anonymous": false, "ca": "ca.pem",
+            } },
             "google": { "gcs": {
                 "buckets": ["state"], "endpoint": "http://gcs:1", "credentials": "key.json",
                 "anonymous": false,
@@ -77,7 +80,9 @@ fn full() -> Value {
             "azure": { "azure": {
                 "accounts": ["a"], "endpoint": "http://azurite:1", "account_key": "${env:A}",
             } },
-            "sas": { "azure": { "sas_token": "${env:A}" } },
+            "sas": { "azure": {
+                "accounts": ["b"], "endpoint": "http://azurite:1", "sas_token": "${env:A}",
+            } },
             "ali": { "oss": {
                 "buckets": ["state"], "endpoint": "https://oss", "access_key": "${env:A}",
                 "secret_key": "${env:A}",
@@ -145,6 +150,11 @@ fn what_one_refuses_the_other_refuses() {
             json!({ "cert": "a" }),
         ),
         ("/catalog", json!({})),
+        ("/stores/state/unknown", json!({})),
+        ("/stores/state/s3/bucket", json!("state")),
+        ("/stores/state/s3/path_style", json!("yes please")),
+        ("/stores/state/s3/secret_key", json!("plain")),
+        ("/stores/state/gcs", json!({})),
     ] {
         let mut file = full();
         let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -166,7 +176,7 @@ fn references_are_refused_in_every_text_but_secrets() {
         let mut file = full.clone();
         let value = file.pointer_mut(&pointer).unwrap();
         let is_one_of = |keys: &[&str]| keys.iter().any(|key| pointer.ends_with(key));
-        let secret = is_one_of(&["/password", "/bearer", "/token"]);
+        let secret = is_one_of(&["/password", "/bearer", "token", "_key"]);
         *value = json!("${env:A}");
         let shown = accepted(&file);
         if secret {

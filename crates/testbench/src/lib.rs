@@ -14,6 +14,7 @@
 pub mod cache;
 pub mod control;
 pub mod flink;
+pub mod gcs;
 mod go;
 pub mod http;
 pub mod image;
