@@ -170,5 +170,6 @@ fn install() -> Result<Counts> {
         release.ensure()?;
     }
     testbench::flink::s3_plugin(Release::V2_3)?;
+    testbench::azure::program()?;
     Ok(Counts::one(true))
 }

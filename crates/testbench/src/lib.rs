@@ -11,6 +11,7 @@
 //! plain `#[test]` or from `spawn_blocking`. Everything listens on loopback only, keeps its files in a scratch folder of its own,
 //! and ends with the process that started it, even when that process is killed.
 
+pub mod azure;
 pub mod cache;
 pub mod control;
 pub mod flink;
