@@ -56,17 +56,17 @@ pub struct Hands {
 impl Hands {
     /// Reads certificates and keys and prepares a client for each platform. Sends nothing.
     pub fn new(settings: BTreeMap<PlatformName, PlatformSettings>) -> Result<Self, SettingsError> {
-        Self::with_stores(settings, Arc::default())
+        Self::with_stores(settings, &Arc::default())
     }
 
     /// As [`Hands::new`], with what is known of the stores where savepoints lie.
     pub fn with_stores(
         settings: BTreeMap<PlatformName, PlatformSettings>,
-        stores: Arc<Stores>,
+        stores: &Arc<Stores>,
     ) -> Result<Self, SettingsError> {
         let mut platforms = BTreeMap::new();
         for (name, settings) in settings {
-            let platform = Platform::new(settings, &stores).map_err(|wrong| SettingsError {
+            let platform = Platform::new(settings, stores).map_err(|wrong| SettingsError {
                 platform: name.clone(),
                 wrong,
             })?;

@@ -154,7 +154,7 @@ impl Setup {
             .filter(|(name, _)| platforms.contains(name))
             .map(|(name, platform)| (name.clone(), platform.clone().reading(source)))
             .collect();
-        Hands::with_stores(settings, self.stores()).map_err(|wrong| Trouble::Platform {
+        Hands::with_stores(settings, &self.stores()).map_err(|wrong| Trouble::Platform {
             platform: wrong.platform,
             source: Box::new(wrong.wrong),
         })

@@ -2,6 +2,8 @@
 //! domain's types become. Times are RFC 3339 in UTC, durations milliseconds, sizes bytes; a
 //! field without a value is `null`, never left out. New fields may be added.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use lowtide_core::run::{self, AttemptEnd, Outcome};
 use lowtide_core::savepoint::{self, Format, Verification};
@@ -241,7 +243,6 @@ pub struct VerifiedOne {
     /// Bytes that level 2 read.
     pub read_bytes: Option<u64>,
     /// The checksum of each file, by level 2.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub checksums: Option<Vec<Checksum>>,
     /// What is wrong; the first of them, if there are many.
     pub findings: Vec<String>,
@@ -269,11 +270,15 @@ pub struct Checksum {
 impl Checksum {
     /// As read.
     pub fn new(read: deep::Checksum) -> Self {
-        let digits = read.sha256.iter().map(|byte| format!("{byte:02x}"));
+        let sha256 = read.sha256.iter().fold(String::new(), |mut digits, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(digits, "{byte:02x}");
+            digits
+        });
         Self {
             location: read.location.to_string(),
             bytes: read.bytes,
-            sha256: digits.collect(),
+            sha256,
         }
     }
 }

@@ -121,10 +121,13 @@ impl AzureServer {
             0 => String::new(),
             length => length.to_string(),
         };
-        let canonical: String = headers
-            .iter()
-            .map(|(name, value)| format!("{name}:{value}\n"))
-            .collect();
+        let canonical = headers.iter().fold(String::new(), |all, (name, value)| {
+            all + name
+                + ":"
+                + value
+                + "
+"
+        });
         // Verb, encoding, language, length, then eight headers that are not sent.
         let signed = format!(
             "PUT\n\n\n{length}\n\n\n\n\n\n\n\n\n{canonical}/{ACCOUNT}/{ACCOUNT}/{resource}"

@@ -4,7 +4,7 @@
 //! that map objects to files of the same name do not do: Flink's S3 client deletes the marker objects of
 //! parent directories, which such a server refuses.
 //!
-//! Objects are put and looked at here by OpenDAL, as by Lowtide itself; that what it does is right, Flink's
+//! Objects are put and looked at here by `OpenDAL`, as by Lowtide itself; that what it does is right, Flink's
 //! own client proves, which writes and reads the same buckets.
 
 use std::fs::{self, File};

@@ -3,7 +3,7 @@
 //!
 //! Credentials come the way each store's own tools find them: what the configuration says, then
 //! the environment, profiles and files, the identity that a workload was given, the metadata
-//! service of the machine. OpenDAL's signers look there by themselves.
+//! service of the machine. `OpenDAL`'s signers look there by themselves.
 
 use std::time::Duration;
 

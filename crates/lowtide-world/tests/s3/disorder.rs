@@ -6,9 +6,11 @@ use flink_metadata::StreamHandle;
 use lowtide_core::fault::FaultKind;
 use lowtide_core::name::Location;
 use lowtide_core::verify::{self, Reading};
+use lowtide_world::store::deep::Pace;
+use testbench::proxy::{Proxy, Rule};
 
 use super::metadata::{file, metadata};
-use super::shared::{read, server, settings, stores, wait};
+use super::shared::{read, read_deep, server, settings, stores, wait};
 
 fn findings(reading: &Reading) -> Vec<String> {
     verify::judge(reading, None).findings
@@ -124,4 +126,32 @@ fn one_client_serves_all_who_ask() {
                 .unwrap();
         }
     });
+}
+
+#[test]
+fn a_reading_that_is_cut_off_goes_on() {
+    let server = server();
+    server.create_bucket("cut").unwrap();
+    for (key, bytes) in [
+        (
+            "sp/_metadata",
+            metadata(vec![file("a", 3), file("empty", 0)]),
+        ),
+        ("sp/a", b"abc".to_vec()),
+        ("sp/empty", Vec::new()),
+    ] {
+        server.put("cut", key, bytes).unwrap();
+    }
+    let proxy = Proxy::builder(server.url()).signed().start().unwrap();
+    proxy.rule(Rule::on("GET", "/cut/sp/a").times(2).refuse());
+    let pace = Pace::new(None);
+    let deep = read_deep("s3://cut/sp", settings(proxy.url()), &pace).unwrap();
+    assert_eq!(deep.findings, [""; 0]);
+    let sizes: Vec<u64> = deep.checksums.iter().map(|it| it.bytes).skip(1).collect();
+    assert_eq!(sizes, [3, 0]);
+    assert_eq!(proxy.count("GET", "/cut/sp/a"), 3);
+    // One that never comes is given up, and is not broken.
+    proxy.rule(Rule::on("GET", "/cut/sp/a").refuse());
+    let fault = read_deep("s3://cut/sp", settings(proxy.url()), &pace).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Transient);
 }

@@ -143,9 +143,10 @@ impl<'z> Builder<'z> {
             Some(told) => Some(told),
             None => warm::class_data(self.release)?,
         };
-        let plugins = match self.plugins {
-            true => Some(plugin::s3_plugin(self.release)?),
-            false => None,
+        let plugins = if self.plugins {
+            Some(plugin::s3_plugin(self.release)?)
+        } else {
+            None
         };
         let started = Instant::now();
         say::step(format!("starting Flink {}", self.release.version()));
