@@ -433,8 +433,11 @@ fn after_value(left: u32, number: bool) -> Step {
 mod tests {
     use super::*;
 
+    /// Keys and values of one state.
+    type State = &'static [(&'static [u8], &'static [u8])];
+
     /// A canonical stream: a header, then these key groups, each of states with keys and values.
-    fn stream(groups: &[&[&[(&[u8], &[u8])]]]) -> (Vec<u8>, Vec<u64>) {
+    fn stream(groups: &[&[State]]) -> (Vec<u8>, Vec<u64>) {
         let mut bytes = vec![0, 0, 0, 6, 0, 9, 9];
         let mut offsets = Vec::new();
         for group in groups {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use lowtide_core::name::RunId;
+use lowtide_core::name::{Location, RunId};
 use lowtide_core::run::{Outcome, Phase, Run};
 use tokio::time::Instant;
 
@@ -129,7 +129,7 @@ pub struct BytesRead {
 
 impl BytesRead {
     /// Of `total` bytes, which lie at `place`.
-    pub fn new(place: impl ToString, total: u64, printer: Printer) -> Self {
+    pub fn new(place: &Location, total: u64, printer: Printer) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(
                 "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
@@ -169,12 +169,11 @@ impl BytesRead {
     }
 
     fn show(&self, read: u64, took: Duration) {
-        match &self.bar {
-            Some(bar) => bar.set_position(read),
-            None => {
-                let line = said(read, self.total, took);
-                self.printer.say(&format!("{}: {line}\n", self.place));
-            }
+        if let Some(bar) = &self.bar {
+            bar.set_position(read);
+        } else {
+            let line = said(read, self.total, took);
+            self.printer.say(&format!("{}: {line}\n", self.place));
         }
     }
 }

@@ -269,7 +269,7 @@ pub struct Checksum {
 
 impl Checksum {
     /// As read.
-    pub fn new(read: deep::Checksum) -> Self {
+    pub fn new(read: &deep::Checksum) -> Self {
         let sha256 = read.sha256.iter().fold(String::new(), |mut digits, byte| {
             // Writing to a String cannot fail.
             let _ = write!(digits, "{byte:02x}");

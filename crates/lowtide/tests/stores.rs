@@ -18,6 +18,7 @@ use shared::{Ended, Place};
 use testbench::flink::{Backend, Cluster, JobSpec, Release};
 use testbench::proxy::Proxy;
 use testbench::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
+use testbench::say;
 
 /// What level 1 may hold of a savepoint of very many files.
 const LISTED_BYTES_MAX: u64 = 200 << 20;
@@ -64,8 +65,7 @@ fn place(url: &str, endpoint: &str) -> Place {
         "catalog: {{ sqlite: catalog.db }}\n\
          platforms: {{ session: {{ flink: {{ url: \"{url}\" }} }} }}\n\
          applications: [orders]\n\
-         stores:\n  minio:\n    s3: {{ endpoint: \"{}\", access_key: \"${{file:access}}\", secret_key: \"${{file:secret}}\" }}\n",
-        endpoint
+         stores:\n  minio:\n    s3: {{ endpoint: \"{endpoint}\", access_key: \"${{file:access}}\", secret_key: \"${{file:secret}}\" }}\n"
     ));
     fs::write(place.path("access"), ACCESS_KEY).unwrap();
     fs::write(place.path("secret"), SECRET_KEY).unwrap();
@@ -250,10 +250,10 @@ fn very_many_files_are_a_few_listings() {
     assert_eq!(requests.len(), listings + 1);
     let mib = peak_bytes >> 20;
     assert!(peak_bytes < LISTED_BYTES_MAX, "{mib} MiB resident");
-    eprintln!(
+    say::step(format!(
         "level 1 of {} files: {listings} listings, {mib} MiB",
         sizes.files
-    );
+    ));
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn a_large_file_in_s3_is_read_in_little_memory() {
     assert!(read > bytes);
     let mib = peak_bytes >> 20;
     assert!(peak_bytes < RESIDENT_BYTES_MAX, "{mib} MiB resident");
-    eprintln!("level 2 of {} MiB: {mib} MiB resident", bytes >> 20);
+    say::step(format!("level 2 of {} MiB: {mib} MiB", bytes >> 20));
 }
 
 /// Runs the program and returns, besides what it printed, the most memory that it held.

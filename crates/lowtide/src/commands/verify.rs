@@ -103,7 +103,7 @@ impl Looked {
                 .as_ref()
                 .map(|deep| deep.checksums.iter().map(|it| it.bytes).sum()),
             checksums: self.deep.map(|deep| {
-                let checksums = deep.checksums.into_iter();
+                let checksums = deep.checksums.iter();
                 checksums.map(shape::Checksum::new).collect()
             }),
             findings: report.findings,

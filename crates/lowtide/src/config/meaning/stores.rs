@@ -25,6 +25,9 @@ const STORE_ADDRESS: AddressWords = AddressWords {
 /// What a bucket is named by: its kind of store, and its name. Empty: all others of that kind.
 type Claim = (&'static str, String);
 
+/// A store that was read: its kind, what it names, and what it says.
+type Read<'f> = (&'static str, Option<&'f At<Vec<Text>>>, StoreSettings);
+
 impl Reader<'_> {
     pub(super) fn stores(&mut self, file: &File) -> Vec<StoreSettings> {
         let mut claims: BTreeMap<Claim, Range<usize>> = BTreeMap::new();
@@ -72,11 +75,7 @@ impl Reader<'_> {
         }
     }
 
-    fn store<'f>(
-        &mut self,
-        key: &Text,
-        store: &'f raw::Store,
-    ) -> Option<(&'static str, Option<&'f At<Vec<Text>>>, StoreSettings)> {
+    fn store<'f>(&mut self, key: &Text, store: &'f raw::Store) -> Option<Read<'f>> {
         let raw::Store {
             s3,
             gcs,
