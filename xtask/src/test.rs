@@ -61,9 +61,10 @@ pub fn run(without: Option<Without>) -> bool {
     stages.run("install Java, Flink and what runs containers", || {
         download.join().ok().context("the download panicked")?
     });
-    stages.run("build Kubernetes from its Go modules", || {
-        kubernetes.join().ok().context("the build panicked")?
-    });
+    stages.run(
+        "build Kubernetes and an S3 server from their Go modules",
+        || kubernetes.join().ok().context("the build panicked")?,
+    );
     let archive = cargo::root().join("target/lowtide-test-image.tar");
     if containers {
         stages.run("the image", || {
@@ -99,9 +100,13 @@ pub fn run(without: Option<Without>) -> bool {
 pub fn soak() -> bool {
     let mut stages = Stages::default();
     stages.run("install Java and Flink", install);
+    stages.run("build an S3 server", || {
+        testbench::s3::program().map(|_| Counts::one(true))
+    });
     let sized = [
         ("cron against an oracle", "lowtide-core", "cron_oracle"),
         ("exactly once on a real Flink", "lowtide", "exactly_once"),
+        ("savepoints in a real S3 server", "lowtide", "stores"),
     ];
     for (name, package, test) in sized {
         stages.run(name, || {
@@ -177,9 +182,11 @@ fn build_kubernetes() -> Result<Counts> {
     kubernetes::binaries()?;
     kubernetes::helm()?;
     kubernetes::coredns()?;
+    testbench::s3::program()?;
+    testbench::gcs::program()?;
     let seconds = started.elapsed().as_secs_f32();
     stage::say(&format!(
-        "Kubernetes, Helm and CoreDNS are there after {seconds:.1} s"
+        "Kubernetes, Helm, CoreDNS and an S3 server are there after {seconds:.1} s"
     ));
     Ok(Counts::one(true))
 }
@@ -189,5 +196,7 @@ fn install() -> Result<Counts> {
     for release in Release::ALL {
         release.ensure()?;
     }
+    testbench::flink::s3_plugin(Release::V2_3)?;
+    testbench::azure::program()?;
     Ok(Counts::one(true))
 }

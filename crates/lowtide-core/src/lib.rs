@@ -18,6 +18,7 @@ pub mod resolve;
 pub mod run;
 pub mod savepoint;
 pub mod schedule;
+pub mod structure;
 pub mod verify;
 
 pub use flink_metadata;

@@ -8,7 +8,7 @@ mod chain;
 pub mod kubernetes;
 pub mod platform;
 mod shared;
-mod store;
+pub mod store;
 mod text;
 
 use std::collections::BTreeMap;
@@ -26,6 +26,8 @@ use lowtide_core::verify::Reading;
 pub use platform::flink;
 pub use platform::ververica;
 use platform::{Platform, PlatformSettings};
+use store::Stores;
+use store::deep::{Deep, Pace};
 
 /// What is wrong with a platform's settings; found before anything is sent.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +56,17 @@ pub struct Hands {
 impl Hands {
     /// Reads certificates and keys and prepares a client for each platform. Sends nothing.
     pub fn new(settings: BTreeMap<PlatformName, PlatformSettings>) -> Result<Self, SettingsError> {
+        Self::with_stores(settings, &Arc::default())
+    }
+
+    /// As [`Hands::new`], with what is known of the stores where savepoints lie.
+    pub fn with_stores(
+        settings: BTreeMap<PlatformName, PlatformSettings>,
+        stores: &Arc<Stores>,
+    ) -> Result<Self, SettingsError> {
         let mut platforms = BTreeMap::new();
         for (name, settings) in settings {
-            let platform = Platform::new(settings).map_err(|wrong| SettingsError {
+            let platform = Platform::new(settings, stores).map_err(|wrong| SettingsError {
                 platform: name.clone(),
                 wrong,
             })?;
@@ -91,9 +101,22 @@ impl Hands {
     }
 }
 
-/// Reads a location that belongs to no platform: a local or mounted path.
-pub async fn read(location: &Location) -> Result<Reading, Fault> {
-    store::Paths::default().read(location).await
+/// Reads a location that belongs to no platform.
+pub async fn read(location: &Location, stores: Arc<Stores>) -> Result<Reading, Fault> {
+    store::Paths::new(&[], stores).read(location).await
+}
+
+/// Reads every byte of a location that belongs to no platform: level 2, after level 1 has found
+/// what there is. Faults are of the reading; what is wrong with what was read is among the
+/// findings.
+pub async fn read_deep(
+    location: &Location,
+    reading: &Reading,
+    stores: Arc<Stores>,
+    pace: &Pace,
+) -> Result<Deep, Fault> {
+    let paths = store::Paths::new(&[], stores);
+    paths.read_deep(location, reading, pace).await
 }
 
 /// A Flink cluster is told where to write: an attempt without a directory was frozen for a

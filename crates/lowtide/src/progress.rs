@@ -1,5 +1,6 @@
-//! Shows runs on the way: a spinner for each on a terminal, else one plain line for each change,
-//! in `serve` one log line for each change.
+//! Shows what takes time. Runs on the way: a spinner for each on a terminal, else one plain line for each change,
+//! in `serve` one log line for each change. And bytes that are read: a bar with their rate and the
+//! time left, or a line once in a while.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -8,9 +9,11 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use lowtide_core::name::RunId;
+use lowtide_core::name::{Location, RunId};
 use lowtide_core::run::{Outcome, Phase, Run};
+use tokio::time::Instant;
 
+use crate::human;
 use crate::printer::Printer;
 use crate::status;
 
@@ -110,6 +113,86 @@ impl Progress {
     }
 }
 
+/// How often a bar of bytes moves.
+const MOVE_EVERY: Duration = Duration::from_millis(100);
+/// How often a line is said of bytes where there is no terminal.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows how far a long reading has come.
+#[derive(Debug)]
+pub struct BytesRead {
+    place: String,
+    total: u64,
+    printer: Printer,
+    bar: Option<ProgressBar>,
+}
+
+impl BytesRead {
+    /// Of `total` bytes, which lie at `place`.
+    pub fn new(place: &Location, total: u64, printer: Printer) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template(
+                "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+            )
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(total).with_style(style)
+        });
+        Self {
+            place: place.to_string(),
+            total,
+            printer,
+            bar,
+        }
+    }
+
+    /// Does the work, and shows meanwhile how many bytes `read` says were read.
+    pub async fn beside<T>(self, work: impl Future<Output = T>, read: impl Fn() -> u64) -> T {
+        let every = if self.bar.is_some() {
+            MOVE_EVERY
+        } else {
+            SAY_EVERY
+        };
+        let started = Instant::now();
+        let mut ticks = tokio::time::interval_at(started + every, every);
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => {
+                    if let Some(bar) = &self.bar {
+                        bar.finish_and_clear();
+                    }
+                    return done;
+                }
+                _ = ticks.tick() => self.show(read(), started.elapsed()),
+            }
+        }
+    }
+
+    fn show(&self, read: u64, took: Duration) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(read);
+        } else {
+            let line = said(read, self.total, took);
+            self.printer.say(&format!("{}: {line}\n", self.place));
+        }
+    }
+}
+
+/// How far it is, how fast it goes and how long it will take.
+fn said(read: u64, total: u64, took: Duration) -> String {
+    let ms = took.as_millis().max(1);
+    let per_s = u64::try_from(u128::from(read) * 1_000 / ms).unwrap_or(u64::MAX);
+    let far = format!("{} of {}", human::bytes(read), human::bytes(total));
+    match per_s {
+        0 => format!("{far}, nothing comes"),
+        per_s => {
+            let left_ms = total.saturating_sub(read).saturating_mul(1_000) / per_s;
+            let left = human::duration_ms(left_ms);
+            format!("{far}, {}/s, {left} left", human::bytes(per_s))
+        }
+    }
+}
+
 fn spinner(bars: &MultiProgress, run: &Run) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {prefix}  {elapsed:>4}  {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -140,5 +223,20 @@ fn log(run: &Run, line: &str) {
         tracing::info!(%application, run = %id, slot, phase, attempt, outcome, "claimed");
     } else {
         tracing::info!(%application, run = %id, slot, phase, attempt, outcome, "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_rate_and_time_left_are_said() {
+        let ten_s = Duration::from_secs(10);
+        assert_eq!(
+            said(100 << 20, 400 << 20, ten_s),
+            "100.0 MiB of 400.0 MiB, 10.0 MiB/s, 30.0 s left"
+        );
+        assert_eq!(said(0, 5, ten_s), "0 B of 5 B, nothing comes");
     }
 }

@@ -2,21 +2,23 @@
 //! the clients of the platforms that it will talk to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use lowtide_catalog::{Catalog, OpenError};
 use lowtide_core::engine::{Application, Engine};
-use lowtide_core::name::{AppKey, PlatformName};
+use lowtide_core::name::{AppKey, Location, PlatformName};
 use lowtide_core::policy::{CONCURRENCY, Policy};
 use lowtide_core::run::Run;
 use lowtide_core::schedule::Never;
 use lowtide_world::Hands;
 use lowtide_world::kubernetes::Source;
 use lowtide_world::platform::PlatformSettings;
+use lowtide_world::store::Stores;
 
 use crate::cli::Common;
-use crate::config::{self, CatalogPlace, Config};
+use crate::config::{self, CatalogPlace, Config, ConfigError};
 use crate::identity;
 use crate::names;
 use crate::trouble::Trouble;
@@ -48,6 +50,22 @@ impl Setup {
             config::find(common.config.as_deref(), env.as_deref()).map_err(Trouble::Config)?;
         let config = config::load(&path).map_err(Trouble::Config)?;
         Ok(Self { config })
+    }
+
+    /// The stores of the configuration, for commands that need none: one that is not there says
+    /// nothing of stores, and what lies in files needs no store.
+    pub fn stores_if_there(
+        common: &Common,
+        locations: &[Location],
+    ) -> Result<Arc<Stores>, Trouble> {
+        if locations.iter().all(|location| location.scheme() == "file") {
+            return Ok(Arc::default());
+        }
+        match Self::read(common) {
+            Ok(setup) => Ok(setup.stores()),
+            Err(Trouble::Config(ConfigError::NotFound { .. })) => Ok(Arc::default()),
+            Err(wrong) => Err(wrong),
+        }
     }
 
     /// The configured applications' keys.
@@ -117,6 +135,11 @@ impl Setup {
         opened.map_err(cannot_open)
     }
 
+    /// The stores where savepoints lie. Nothing is made or sent before a location asks for it.
+    pub fn stores(&self) -> Arc<Stores> {
+        Arc::new(Stores::new(self.config.stores.clone()))
+    }
+
     /// Prepares clients for these platforms; certificates are read here, nothing is sent.
     /// `source` says how objects of Kubernetes are read, where a platform needs them.
     pub fn hands(
@@ -131,7 +154,7 @@ impl Setup {
             .filter(|(name, _)| platforms.contains(name))
             .map(|(name, platform)| (name.clone(), platform.clone().reading(source)))
             .collect();
-        Hands::new(settings).map_err(|wrong| Trouble::Platform {
+        Hands::with_stores(settings, &self.stores()).map_err(|wrong| Trouble::Platform {
             platform: wrong.platform,
             source: Box::new(wrong.wrong),
         })

@@ -2,10 +2,13 @@
 //! domain's types become. Times are RFC 3339 in UTC, durations milliseconds, sizes bytes; a
 //! field without a value is `null`, never left out. New fields may be added.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use lowtide_core::run::{self, AttemptEnd, Outcome};
 use lowtide_core::savepoint::{self, Format, Verification};
 use lowtide_core::verify::{OperatorReport, Report};
+use lowtide_world::store::deep;
 use serde::Serialize;
 
 /// What `take` and `run` print.
@@ -217,6 +220,69 @@ pub struct Inspected {
     pub found: Found,
 }
 
+/// What `verify` prints.
+#[derive(Debug, Serialize)]
+pub struct Verified {
+    /// In the order that they were named in.
+    pub savepoints: Vec<VerifiedOne>,
+}
+
+/// What `verify` found of one savepoint.
+#[derive(Debug, Serialize)]
+pub struct VerifiedOne {
+    /// In Flink's spelling.
+    pub location: String,
+    /// `whole`, `broken` or `unreadable`.
+    pub verdict: &'static str,
+    /// How far it was looked into: 1 or 2; absent where it could not be read.
+    pub level: Option<u8>,
+    /// How many files it needs.
+    pub files: Option<u64>,
+    /// Bytes of state.
+    pub state_bytes: Option<u64>,
+    /// Bytes that level 2 read.
+    pub read_bytes: Option<u64>,
+    /// The checksum of each file, by level 2.
+    pub checksums: Option<Vec<Checksum>>,
+    /// What is wrong; the first of them, if there are many.
+    pub findings: Vec<String>,
+    /// How many findings there are.
+    pub findings_total: u64,
+    /// What is worth a look, but not wrong.
+    pub warnings: Vec<String>,
+    /// Why it cannot be read.
+    pub reason: Option<String>,
+    /// What to do about that.
+    pub hint: Option<String>,
+}
+
+/// The checksum of one file.
+#[derive(Debug, Serialize)]
+pub struct Checksum {
+    /// In Flink's spelling.
+    pub location: String,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+impl Checksum {
+    /// As read.
+    pub fn new(read: &deep::Checksum) -> Self {
+        let sha256 = read.sha256.iter().fold(String::new(), |mut digits, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(digits, "{byte:02x}");
+            digits
+        });
+        Self {
+            location: read.location.to_string(),
+            bytes: read.bytes,
+            sha256,
+        }
+    }
+}
+
 /// What `plan` prints.
 #[derive(Debug, Serialize)]
 pub struct Plan {
@@ -291,6 +357,8 @@ pub struct Checked {
     pub applications: Vec<CheckedApplication>,
     /// With `--online`: one for each application.
     pub online: Option<Vec<Online>>,
+    /// What is worth knowing, but not wrong.
+    pub warnings: Vec<String>,
 }
 
 /// One application as it was understood.

@@ -437,7 +437,7 @@ mod tests {
             },
             Trouble::Unreadable {
                 location: Location::new("s3://bucket/savepoint-1-2"),
-                source: Fault::unsupported("Lowtide cannot read `s3:` yet").hint("mount it"),
+                source: Fault::permanent("the region is not known").hint("set AWS_REGION"),
             },
             Trouble::CatalogOpen {
                 source: Box::new(denied()),

@@ -56,6 +56,11 @@ fn ververica(text: &str, application: &str) -> String {
     )
 }
 
+/// A file with these stores.
+fn stores(text: &str) -> String {
+    application("orders") + "stores:\n  " + &text.replace('\n', "\n  ") + "\n"
+}
+
 macro_rules! refused {
     ($($name:ident: $text:expr;)*) => {$(
         #[test]
@@ -239,4 +244,20 @@ applications:
         "platforms: {{ a: {{ flink: {{ url: \"http://a\" }} }} }}\napplications:\n{}",
         (0..25).map(|n| format!("  - {{ name: a{n}, attempts: 0 }}")).collect::<Vec<_>>().join("\n")
     );
+}
+
+// Stores.
+refused! {
+    store_without_kind: stores("state: {}");
+    store_with_two_kinds: stores("state: { s3: {}, gcs: {} }");
+    store_of_an_unknown_kind: stores("state: { swift: {} }");
+    store_with_half_a_key: stores("state: { s3: { access_key: \"${env:GOOD}\" } }\nother: { oss: { secret_key: \"${env:GOOD}\" } }");
+    store_with_its_secret: stores("state: { s3: { access_key: hunter2, secret_key: hunter2 } }\nblobs: { azure: { account_key: hunter2 } }");
+    store_named_twice: stores("a: { s3: { buckets: [state] } }\nb: { s3: { buckets: [other, state] } }\nc: { gcs: { buckets: [state] } }");
+    store_for_everything_twice: stores("a: { s3: {} }\nb: { s3: { region: eu-central-1 } }");
+    store_for_nothing: stores("a: { s3: { buckets: [] } }");
+    store_with_a_location: stores("a: { s3: { buckets: [\"s3://state/x\"] } }");
+    store_with_two_logins: stores("a: { s3: { profile: p, access_key: \"${env:GOOD}\", secret_key: \"${env:GOOD}\" } }\nb: { s3: { buckets: [x], session_token: \"${env:GOOD}\" } }\nc: { azure: { account_key: \"${env:GOOD}\", sas_token: \"${env:GOOD}\" } }");
+    store_at_no_url: stores("a: { s3: { endpoint: \"minio:9000\" } }\nb: { hdfs: { url: \"http://me:hunter2@namenode:9870\" } }");
+    store_with_a_reference: stores("a: { s3: { region: \"${env:GOOD}\" } }");
 }

@@ -63,6 +63,35 @@ fn full() -> Value {
                 "timeout": "5s", "concurrency": 4, "paths": { "file:/opt": "/mnt" },
             } },
         },
+        "stores": {
+            "state": { "s3": {
+                "buckets": ["state"], "endpoint": "http://minio:9000", "path_style": true,
+                "region": "r", "access_key": "${env:A}", "secret_key": "${env:A}",
+                "session_token": "${env:A}", "anonymous": false, "ca": "ca.pem",
+            } },
+            "aws": { "s3": {
+                "buckets": ["aws"], "endpoint": "http://minio:9000", "path_style": true,
+                "region": "r", "profile": "p", "anonymous": false, "ca": "ca.pem",
+            } },
+            "google": { "gcs": {
+                "buckets": ["state"], "endpoint": "http://gcs:1", "credentials": "key.json",
+                "anonymous": false,
+            } },
+            "azure": { "azure": {
+                "accounts": ["a"], "endpoint": "http://azurite:1", "account_key": "${env:A}",
+            } },
+            "sas": { "azure": {
+                "accounts": ["b"], "endpoint": "http://azurite:1", "sas_token": "${env:A}",
+            } },
+            "ali": { "oss": {
+                "buckets": ["state"], "endpoint": "https://oss", "access_key": "${env:A}",
+                "secret_key": "${env:A}",
+            } },
+            "hadoop": { "hdfs": {
+                "namenodes": ["nn:8020"], "url": "http://nn:9870", "user": "flink",
+                "delegation_token": "${env:A}",
+            } },
+        },
         "defaults": rules,
         "applications": ["orders", application],
         "catalog": { "sqlite": "/var/lib/lowtide/catalog.db" },
@@ -121,6 +150,11 @@ fn what_one_refuses_the_other_refuses() {
             json!({ "cert": "a" }),
         ),
         ("/catalog", json!({})),
+        ("/stores/state/unknown", json!({})),
+        ("/stores/state/s3/bucket", json!("state")),
+        ("/stores/state/s3/path_style", json!("yes please")),
+        ("/stores/state/s3/secret_key", json!("plain")),
+        ("/stores/state/gcs", json!({})),
     ] {
         let mut file = full();
         let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -142,7 +176,7 @@ fn references_are_refused_in_every_text_but_secrets() {
         let mut file = full.clone();
         let value = file.pointer_mut(&pointer).unwrap();
         let is_one_of = |keys: &[&str]| keys.iter().any(|key| pointer.ends_with(key));
-        let secret = is_one_of(&["/password", "/bearer", "/token"]);
+        let secret = is_one_of(&["/password", "/bearer", "token", "_key"]);
         *value = json!("${env:A}");
         let shown = accepted(&file);
         if secret {

@@ -13,6 +13,7 @@ use lowtide_core::savepoint::Format;
 use lowtide_world::flink::Auth;
 use lowtide_world::kubernetes::{Access, Source};
 use lowtide_world::platform::PlatformSettings;
+use lowtide_world::store::settings::StoreSettings;
 use lowtide_world::ververica::Resolve;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -288,4 +289,89 @@ fn colour_is_never_the_only_carrier() {
     }
     plain.push_str(rest);
     assert_eq!(plain, error.render(false));
+}
+
+#[test]
+fn stores_are_read_with_their_secrets() {
+    let config = read(
+        r#"
+platforms: { session: { flink: { url: "http://jm:8081" } } }
+applications: [orders]
+stores:
+  state:
+    s3: { buckets: [state, archive], endpoint: "http://minio:9000", path_style: false, region: r,
+          access_key: "${env:A}", secret_key: "${file:s}", session_token: "${env:T}", ca: ca.pem }
+  public: { s3: { anonymous: true, profile: p } }
+  google: { gcs: { credentials: key.json } }
+  azure: { azure: { accounts: [acct], sas_token: "${env:SAS}" } }
+  ali: { oss: { endpoint: "https://oss-eu-central-1.aliyuncs.com" } }
+  hadoop: { hdfs: { namenodes: ["nn:8020"], url: "http://nn:9870", user: flink, delegation_token: "${env:D}" } }
+"#,
+    );
+    let [
+        StoreSettings::S3(state),
+        StoreSettings::S3(public),
+        StoreSettings::Gcs(google),
+        StoreSettings::Azure(azure),
+        StoreSettings::Oss(ali),
+        StoreSettings::Hdfs(hadoop),
+    ] = &config.stores[..]
+    else {
+        panic!("{:?}", config.stores);
+    };
+    assert_eq!(state.buckets, ["state", "archive"]);
+    assert_eq!(
+        state.endpoint.as_ref().unwrap().as_str(),
+        "http://minio:9000/"
+    );
+    assert_eq!(
+        (state.path_style, state.region.as_deref()),
+        (Some(false), Some("r"))
+    );
+    let (access, secret) = state.keys.as_ref().unwrap();
+    assert_eq!(access.expose_secret(), "from A");
+    assert_eq!(secret.expose_secret(), "from-/etc/lowtide/s");
+    assert_eq!(
+        state.session_token.as_ref().unwrap().expose_secret(),
+        "from T"
+    );
+    assert_eq!(state.ca.as_deref(), Some(Path::new("/etc/lowtide/ca.pem")));
+    assert!(public.anonymous && public.buckets.is_empty() && public.keys.is_none());
+    assert_eq!(public.profile.as_deref(), Some("p"));
+    assert_eq!(
+        google.credentials.as_deref(),
+        Some(Path::new("/etc/lowtide/key.json"))
+    );
+    assert_eq!(azure.accounts, ["acct"]);
+    assert_eq!(
+        azure.sas_token.as_ref().unwrap().expose_secret(),
+        "from SAS"
+    );
+    assert_eq!(
+        ali.endpoint.as_ref().unwrap().host_str(),
+        Some("oss-eu-central-1.aliyuncs.com")
+    );
+    assert_eq!(
+        (hadoop.user.as_deref(), hadoop.namenodes.len()),
+        (Some("flink"), 1)
+    );
+    let shown = format!("{config:?}");
+    assert!(
+        !shown.contains("from A") && !shown.contains("from SAS"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_path_may_lead_to_another_store() {
+    let config = read(
+        "platforms: { a: { flink: { url: \"http://jm:8081\", paths: { \"s3://state\": \"s3://replica/of\" } } } }\napplications: [orders]\n",
+    );
+    let PlatformSettings::Flink(flink) = &config.platforms[&PlatformName::new("a").unwrap()] else {
+        panic!("a flink");
+    };
+    assert_eq!(
+        flink.paths,
+        [("s3://state".to_owned(), "s3://replica/of".to_owned())]
+    );
 }

@@ -6,6 +6,7 @@ mod configuration;
 mod distribution;
 mod job;
 mod metadata;
+mod plugin;
 mod warm;
 mod zookeeper;
 
@@ -15,5 +16,6 @@ pub use distribution::{Distribution, Release};
 pub(crate) use job::Target;
 pub use job::{Backend, JobHandle, JobSpec};
 pub use metadata::{dump_metadata, load_metadata};
+pub use plugin::s3_plugin;
 pub use warm::warm_up;
 pub use zookeeper::ZooKeeper;

@@ -12,7 +12,6 @@ mod control_plane;
 mod credentials;
 mod door;
 pub mod flink;
-mod go;
 mod namespace;
 mod node;
 mod packages;

@@ -11,9 +11,12 @@
 //! plain `#[test]` or from `spawn_blocking`. Everything listens on loopback only, keeps its files in a scratch folder of its own,
 //! and ends with the process that started it, even when that process is killed.
 
+pub mod azure;
 pub mod cache;
 pub mod control;
 pub mod flink;
+pub mod gcs;
+mod go;
 pub mod http;
 pub mod image;
 pub mod java;
@@ -23,6 +26,7 @@ pub mod port;
 pub mod process;
 pub mod proxy;
 mod python;
+pub mod s3;
 pub mod say;
 pub mod small_fs;
 pub mod ververica;

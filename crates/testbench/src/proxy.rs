@@ -34,9 +34,18 @@ pub struct Builder {
     base_path: String,
     authorization: Option<String>,
     tls: Option<Arc<ServerConfig>>,
+    signed: bool,
 }
 
 impl Builder {
+    /// Forwards `Host` and `Authorization` as they came: requests to S3 are signed, for the address that the
+    /// client knows.
+    #[must_use]
+    pub fn signed(mut self) -> Self {
+        self.signed = true;
+        self
+    }
+
     /// Serves below this prefix (`/flink`), which is taken off before forwarding; anything else is 404.
     #[must_use]
     pub fn base_path(mut self, prefix: &str) -> Self {
@@ -93,6 +102,7 @@ impl Builder {
             base_path: self.base_path,
             authorization: self.authorization,
             tls: self.tls,
+            signed: self.signed,
             rules: Mutex::new(Vec::new()),
             seen: Mutex::new(Vec::new()),
             connections: Mutex::new(BTreeMap::new()),
@@ -145,6 +155,7 @@ struct Shared {
     base_path: String,
     authorization: Option<String>,
     tls: Option<Arc<ServerConfig>>,
+    signed: bool,
     rules: Mutex<Vec<rule::Active>>,
     seen: Mutex<Vec<Seen>>,
     connections: Mutex<BTreeMap<SocketAddr, TcpStream>>,
@@ -159,6 +170,7 @@ impl Proxy {
             base_path: String::new(),
             authorization: None,
             tls: None,
+            signed: false,
         }
     }
 

@@ -2,14 +2,14 @@
 
 mod duration;
 pub mod flink;
-mod http;
+pub(crate) mod http;
 pub mod kubernetes;
 pub mod ververica;
 
 use std::sync::Arc;
 
 use crate::kubernetes::Source;
-use crate::store::Paths;
+use crate::store::{Paths, Stores};
 
 /// What a configuration says of one platform.
 #[derive(Debug, Clone)]
@@ -74,19 +74,22 @@ pub(crate) enum Platform {
 }
 
 impl Platform {
-    pub(crate) fn new(settings: PlatformSettings) -> Result<Self, flink::SettingsError> {
+    pub(crate) fn new(
+        settings: PlatformSettings,
+        stores: &Arc<Stores>,
+    ) -> Result<Self, flink::SettingsError> {
         match settings {
             PlatformSettings::Flink(settings) => Ok(Self::Flink {
                 client: Arc::new(flink::Client::new(&settings)?),
-                paths: Paths::new(&settings.paths),
+                paths: Paths::new(&settings.paths, Arc::clone(stores)),
             }),
             PlatformSettings::Kubernetes(settings) => Ok(Self::Kubernetes {
                 client: Box::new(kubernetes::Client::new(&settings)),
-                paths: Paths::new(&settings.paths),
+                paths: Paths::new(&settings.paths, Arc::clone(stores)),
             }),
             PlatformSettings::Ververica(settings) => Ok(Self::Ververica {
                 client: Box::new(ververica::Client::new(&settings)?),
-                paths: Paths::new(&settings.paths),
+                paths: Paths::new(&settings.paths, Arc::clone(stores)),
             }),
         }
     }

@@ -5,7 +5,6 @@
 //! directory without rights and a reference that leads out of what Lowtide may look at are
 //! faults: blindness is not absence.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -13,65 +12,14 @@ use std::path::{Path, PathBuf};
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::run::Found;
-use lowtide_core::verify::{self, FileSeen, Reading};
 
-use super::{Paths, Store};
+use super::{DIRECTORIES_MAX, ENTRIES_MAX, METADATA, METADATA_BYTES_MAX, Opened};
 
-/// Flink's name for the file that makes a directory a savepoint (`AbstractFsCheckpointStorageAccess`).
-const METADATA: &str = "_metadata";
-/// Most bytes of a `_metadata` that are read: jobs with much state in it have tens of megabytes.
-const METADATA_BYTES_MAX: u64 = 256 << 20;
-/// Most entries of a savepoint's directory: the largest jobs have some hundred thousand files.
-const ENTRIES_MAX: usize = 2_000_000;
-/// Most directories in an attempt's own one: Flink makes one for each request that it accepts.
-const DIRECTORIES_MAX: usize = 1_000;
-
-/// Reads the savepoint `directory`, which is reached at `path`.
-pub(super) fn read(paths: &Paths, directory: &Location, path: &Path) -> Result<Reading, Fault> {
-    refuse_dots(directory)?;
+/// Reads the `_metadata` of the directory at `path` and lists it.
+pub(super) fn open(path: &Path) -> Result<Opened, Fault> {
     let names = names(path)?;
-    let extra = |referenced: &BTreeSet<&str>| {
-        let strangers = names
-            .iter()
-            .filter(|name| name.as_str() != METADATA && !referenced.contains(name.as_str()));
-        strangers.cloned().collect()
-    };
-    let Some(bytes) = metadata_bytes(&path.join(METADATA))? else {
-        return Ok(Reading {
-            metadata: None,
-            files: Vec::new(),
-            extra: extra(&BTreeSet::new()),
-        });
-    };
-    let metadata = match verify::parse(&bytes) {
-        Ok(metadata) => metadata,
-        Err(wrong) => {
-            return Ok(Reading {
-                metadata: Some(Err(wrong)),
-                files: Vec::new(),
-                extra: extra(&BTreeSet::new()),
-            });
-        }
-    };
-    let files = verify::wanted(&metadata, directory)
-        .into_iter()
-        .map(|(location, rule)| {
-            let found_bytes = size(paths, directory, &location)?;
-            Ok(FileSeen {
-                location,
-                rule,
-                found_bytes,
-            })
-        })
-        .collect::<Result<Vec<FileSeen>, Fault>>()?;
-    still_there(path, &files)?;
-    let referenced: BTreeSet<&str> = files.iter().map(|file| file.location.last()).collect();
-    let extra = extra(&referenced);
-    Ok(Reading {
-        metadata: Some(Ok(metadata)),
-        files,
-        extra,
-    })
+    let metadata = metadata_bytes(&path.join(METADATA))?;
+    Ok(Opened { metadata, names })
 }
 
 /// Lists the directories in `target`, which is reached at `path`.
@@ -80,7 +28,6 @@ pub(super) fn directories(
     path: &Path,
     base: &Path,
 ) -> Result<Vec<Found>, Fault> {
-    refuse_dots(target)?;
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return nothing_there(base),
@@ -100,11 +47,7 @@ pub(super) fn directories(
             continue;
         }
         if found.len() == DIRECTORIES_MAX {
-            return Err(Fault::permanent(format!(
-                "{} holds more than {DIRECTORIES_MAX} directories",
-                path.display()
-            ))
-            .hint("it is to be one attempt's own: does something else write there?"));
+            return Err(super::too_many_directories(path.display()));
         }
         let has_metadata = looked_up(&entry.path().join(METADATA))?.is_some_and(|it| it.is_file());
         found.push(Found {
@@ -130,8 +73,9 @@ fn nothing_there(base: &Path) -> Result<Vec<Found>, Fault> {
     }
 }
 
-/// The names in a directory. Those that are not text are shown as well as can be.
-fn names(path: &Path) -> Result<Vec<String>, Fault> {
+/// The names in a directory. Those that are not text are shown as well as can be. Sizes are left
+/// for those who ask for a file: each is a call of its own.
+fn names(path: &Path) -> Result<Vec<(String, Option<u64>)>, Fault> {
     let entries = fs::read_dir(path).map_err(|error| fault("read", path, &error))?;
     let mut names = Vec::new();
     for entry in entries {
@@ -142,7 +86,7 @@ fn names(path: &Path) -> Result<Vec<String>, Fault> {
                 path.display()
             )));
         }
-        names.push(entry.file_name().to_string_lossy().into_owned());
+        names.push((entry.file_name().to_string_lossy().into_owned(), None));
     }
     names.sort_unstable();
     Ok(names)
@@ -173,30 +117,24 @@ fn metadata_bytes(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
     Ok(Some(bytes))
 }
 
-/// The size of a referenced file; `None` if it is missing.
-fn size(paths: &Paths, directory: &Location, location: &Location) -> Result<Option<u64>, Fault> {
-    refuse_dots(location)?;
-    let path = match paths.store(location) {
-        Store::Local(path) => path,
-        Store::Unsupported(scheme) => return Err(Store::unsupported(&scheme, location)),
-    };
-    if let Some(it) = looked_up(&path)? {
+/// The size of a referenced file; `None` if it is missing. One that lies outside the savepoint's
+/// directory is missing only where its own directory is seen.
+pub(super) fn size(path: &Path, within: bool) -> Result<Option<u64>, Fault> {
+    if let Some(it) = looked_up(path)? {
         // A directory in a file's place is not the file.
         return Ok(it.is_file().then_some(it.len()));
     }
-    let within = super::below(location.as_str(), directory.as_str()).is_some();
     if !within {
-        let parent = path.parent().unwrap_or(&path);
+        let parent = path.parent().unwrap_or(path);
         looked_up(parent)?.ok_or_else(|| unseen("read", parent))?;
     }
     Ok(None)
 }
 
-/// If files are missing, whether the directory itself is still there: one that was deleted or
-/// unmounted meanwhile says nothing of what it held.
-fn still_there(path: &Path, files: &[FileSeen]) -> Result<(), Fault> {
-    let any_missing = files.iter().any(|file| file.found_bytes.is_none());
-    if any_missing && looked_up(&path.join(METADATA))?.is_none() {
+/// Whether the directory's `_metadata` is still there: a directory that was deleted or unmounted
+/// meanwhile says nothing of what it held.
+pub(super) fn still_there(path: &Path) -> Result<(), Fault> {
+    if looked_up(&path.join(METADATA))?.is_none() {
         return Err(Fault::transient(format!(
             "{} vanished while it was read",
             path.display()
@@ -216,18 +154,7 @@ fn looked_up(path: &Path) -> Result<Option<fs::Metadata>, Fault> {
     }
 }
 
-/// Refuses a location with `..` in it. Flink writes none; a reference that climbs would let a
-/// foreign file decide where Lowtide looks.
-fn refuse_dots(location: &Location) -> Result<(), Fault> {
-    if location.as_str().split('/').any(|part| part == "..") {
-        return Err(Fault::permanent(format!(
-            "{location} has `..` in it, which Lowtide does not follow"
-        )));
-    }
-    Ok(())
-}
-
-fn fault(what: &str, path: &Path, error: &io::Error) -> Fault {
+pub(super) fn fault(what: &str, path: &Path, error: &io::Error) -> Fault {
     let shown = path.display();
     match error.kind() {
         ErrorKind::NotFound => unseen(what, path),
@@ -262,8 +189,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use lowtide_core::fault::FaultKind;
+    use lowtide_core::verify::{self, Reading};
     use tempfile::TempDir;
 
+    use super::super::Paths;
     use super::*;
 
     /// A savepoint that Flink 2.3 wrote, from the metadata reader's own fixtures.
@@ -277,7 +206,12 @@ mod tests {
     }
 
     fn read_at(path: &Path) -> Result<Reading, Fault> {
-        read(&Paths::default(), &location(path), path)
+        blocked(Paths::default().read(&location(path)))
+    }
+
+    fn blocked<T>(work: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(work)
     }
 
     /// The `_metadata` of the first fixture that references files beside it, in a directory of
@@ -418,38 +352,23 @@ mod tests {
         fs::create_dir(directory.path().join("a")).unwrap();
         let climbing = directory.path().join("a/..");
         assert_eq!(read_at(&climbing).unwrap_err().kind, FaultKind::Permanent);
-        let fault = size(
-            &Paths::default(),
-            &Location::new("/s"),
-            &Location::new("/s/../../etc/passwd"),
-        );
-        assert_eq!(fault.unwrap_err().kind, FaultKind::Permanent);
+        let target = Location::new(directory.path().join("a/../b").to_str().unwrap());
+        let listed = blocked(Paths::default().directories(&target, &target));
+        assert_eq!(listed.unwrap_err().kind, FaultKind::Permanent);
         // Not a part of its own.
-        let plain = size(
-            &Paths::default(),
-            &Location::new("/s"),
-            &Location::new("/s/a..b"),
-        );
-        assert_eq!(plain, Ok(None));
+        fs::create_dir(directory.path().join("a..b")).unwrap();
+        assert!(read_at(&directory.path().join("a..b")).is_ok());
     }
 
     #[test]
     fn a_reference_elsewhere_is_missing_only_where_one_can_see() {
         let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| {
-            let location = location(&directory.path().join(name));
-            size(&Paths::default(), &Location::new("/savepoint"), &location)
-        };
+        let at = |name: &str| size(&directory.path().join(name), false);
         assert_eq!(at("missing"), Ok(None));
         assert_eq!(at("not-mounted/missing").unwrap_err().kind, FaultKind::Gone);
-        let s3 = size(
-            &Paths::default(),
-            &Location::new("/savepoint"),
-            &Location::new("s3://bucket/key"),
-        );
-        let fault = s3.unwrap_err();
-        assert_eq!(fault.kind, FaultKind::Unsupported);
-        assert!(fault.text.contains("`s3:`"));
+        // What the directory itself lacks is missing, however deep.
+        let within = size(&directory.path().join("not-there/missing"), true);
+        assert_eq!(within, Ok(None));
     }
 
     #[test]

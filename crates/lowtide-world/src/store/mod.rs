@@ -1,60 +1,138 @@
 //! Where savepoints lie.
 //!
 //! A platform's name for a place is not always Lowtide's: what Flink calls `file:/opt/state` may
-//! be mounted at `/mnt/state` here. [`Paths`] translates, and everything that is reported back
-//! keeps the platform's names, so that the catalog has one name for one place.
+//! be mounted at `/mnt/state` here, and what it calls `s3://state` may be read from a replica.
+//! [`Paths`] translates, and everything that is reported back keeps the platform's names, so that
+//! the catalog has one name for one place.
 
+pub mod deep;
+mod fault;
 mod local;
+mod object;
+mod operator;
+mod place;
+pub mod settings;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::run::Found;
-use lowtide_core::verify::Reading;
+use lowtide_core::verify::{self, FileSeen, Reading, SizeRule};
+use opendal::Operator;
 
-/// Where to find a location.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Store {
-    /// On a local or mounted file system.
-    Local(PathBuf),
-    /// Nowhere that this release can read.
-    Unsupported(String),
+use place::{Object, Place, Root};
+use settings::StoreSettings;
+
+/// Flink's name for the file that makes a directory a savepoint (`AbstractFsCheckpointStorageAccess`).
+const METADATA: &str = "_metadata";
+/// Most bytes of a `_metadata` that are read: jobs with much state in it have tens of megabytes.
+const METADATA_BYTES_MAX: u64 = 256 << 20;
+/// Most entries of a savepoint's directory: the largest jobs have some hundred thousand files.
+const ENTRIES_MAX: usize = 2_000_000;
+/// Most directories in an attempt's own one: Flink makes one for each request that it accepts.
+const DIRECTORIES_MAX: usize = 1_000;
+
+/// What was found in a savepoint's directory.
+struct Opened {
+    /// The bytes of its `_metadata`, if there is one.
+    metadata: Option<Vec<u8>>,
+    /// The names of its files, sorted, with their sizes where the listing has them.
+    names: Vec<(String, Option<u64>)>,
 }
 
-impl Store {
-    fn unsupported(scheme: &str, location: &Location) -> Fault {
-        let text = if scheme.is_empty() {
-            format!("{location} is neither an absolute path nor a location with a scheme")
-        } else {
-            format!(
-                "{location}: Lowtide cannot read `{scheme}:` yet; object stores come with a later release"
-            )
-        };
-        Fault::unsupported(text)
-            .hint("where it is also mounted as a file system, name the mount under `paths:` of the platform")
+impl Opened {
+    /// The size of a file of the directory, as listed.
+    fn bytes(&self, name: &str) -> Option<u64> {
+        let at = self.names.binary_search_by(|(it, _)| it.as_str().cmp(name));
+        at.ok().and_then(|at| self.names[at].1)
+    }
+
+    /// The files that nothing references.
+    fn extra(&self, files: &[FileSeen]) -> Vec<String> {
+        let referenced: BTreeSet<&str> = files.iter().map(|file| file.location.last()).collect();
+        let names = self.names.iter().map(|(name, _)| name.as_str());
+        names
+            .filter(|name| *name != METADATA && !referenced.contains(name))
+            .map(str::to_owned)
+            .collect()
     }
 }
 
-/// Beginnings of locations, and where Lowtide reaches them.
+/// The stores that a configuration tells of, and the clients of those that were asked so far.
+#[derive(Default)]
+pub struct Stores {
+    settings: Vec<StoreSettings>,
+    operators: Mutex<BTreeMap<Root, Operator>>,
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stores {
+    /// Takes what a configuration says. Nothing is made or sent before a location asks for it.
+    pub fn new(settings: Vec<StoreSettings>) -> Self {
+        Self {
+            settings,
+            operators: Mutex::default(),
+        }
+    }
+
+    /// The client of a bucket; the same one for all who ask.
+    fn operator(&self, root: &Root) -> Result<Operator, Fault> {
+        // A client that somebody failed to make is not in the map.
+        let mut operators = self
+            .operators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(operator) = operators.get(root) {
+            return Ok(operator.clone());
+        }
+        let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let settings = settings::for_root(&self.settings, root);
+        let operator = operator::operator(root, settings, &env)?;
+        operators.insert(root.clone(), operator.clone());
+        Ok(operator)
+    }
+}
+
+/// What people call the store of a location, if no test of Lowtide has ever read a savepoint from
+/// a real one: what is said of it there rests on its documentation alone.
+pub fn unproven(location: &Location) -> Option<&'static str> {
+    match place::place(location) {
+        Place::Object(object) => object.root.unproven(),
+        Place::Local(_) | Place::Unsupported(_) => None,
+    }
+}
+
+/// Beginnings of locations, where Lowtide reaches them, and the stores where they lie.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Paths {
     /// Longest first.
     pairs: Vec<(Location, Location)>,
+    stores: Arc<Stores>,
 }
 
 impl Paths {
-    pub(crate) fn new(pairs: &[(String, String)]) -> Self {
+    pub(crate) fn new(pairs: &[(String, String)], stores: Arc<Stores>) -> Self {
         let mut pairs: Vec<_> = pairs
             .iter()
             .map(|(from, to)| (Location::new(from), Location::new(to)))
             .collect();
         pairs.sort_by_key(|(from, _)| std::cmp::Reverse(from.as_str().len()));
-        Self { pairs }
+        Self { pairs, stores }
     }
 
     /// Where Lowtide reaches a location.
-    pub(crate) fn store(&self, location: &Location) -> Store {
+    pub(crate) fn place(&self, location: &Location) -> Place {
         let reached = self
             .pairs
             .iter()
@@ -67,26 +145,123 @@ impl Paths {
                 })
             })
             .unwrap_or_else(|| location.clone());
-        match reached.as_str().strip_prefix("file:") {
-            Some(path) => Store::Local(PathBuf::from(path)),
-            None => Store::Unsupported(reached.scheme().to_owned()),
-        }
+        place::place(&reached)
     }
 
     /// Reads a savepoint's `_metadata` and the sizes of all that it references.
     pub(crate) async fn read(&self, location: &Location) -> Result<Reading, Fault> {
-        // The file itself may be named as well as the directory, as Flink allows.
-        let directory = match location.as_str().strip_suffix("/_metadata") {
-            Some(directory) => Location::new(directory),
-            None => location.clone(),
+        let directory = directory_of(location);
+        refuse_dots(&directory)?;
+        let place = self.place(&directory);
+        let mut opened = self.open(&place).await?;
+        let bytes = opened.metadata.take();
+        let metadata = match bytes {
+            Some(bytes) => Some(blocking(move || Ok(verify::parse(&bytes))).await?),
+            None => None,
         };
-        match self.store(&directory) {
-            Store::Local(path) => {
-                let paths = self.clone();
-                blocking(move || local::read(&paths, &directory, &path)).await
-            }
-            Store::Unsupported(scheme) => Err(Store::unsupported(&scheme, &directory)),
+        let Some(Ok(metadata)) = metadata else {
+            return Ok(Reading {
+                metadata,
+                files: Vec::new(),
+                extra: opened.extra(&[]),
+            });
+        };
+        let wanted = verify::wanted(&metadata, &directory);
+        let files = self.sizes(&directory, &place, &opened, wanted).await?;
+        if files.iter().any(|file| file.found_bytes.is_none()) {
+            self.still_there(&place).await?;
         }
+        let extra = opened.extra(&files);
+        Ok(Reading {
+            metadata: Some(Ok(metadata)),
+            files,
+            extra,
+        })
+    }
+
+    async fn open(&self, place: &Place) -> Result<Opened, Fault> {
+        match place {
+            Place::Local(path) => {
+                let path = path.clone();
+                blocking(move || local::open(&path)).await
+            }
+            Place::Object(object) => {
+                object::open(&self.stores.operator(&object.root)?, object).await
+            }
+            Place::Unsupported(why) => Err(unsupported(why)),
+        }
+    }
+
+    /// Whether a directory from which files are missing is itself still there.
+    async fn still_there(&self, place: &Place) -> Result<(), Fault> {
+        match place {
+            Place::Local(path) => {
+                let path = path.clone();
+                blocking(move || local::still_there(&path)).await
+            }
+            Place::Object(object) => {
+                object::still_there(&self.stores.operator(&object.root)?, object).await
+            }
+            Place::Unsupported(why) => Err(unsupported(why)),
+        }
+    }
+
+    /// The sizes of the files that a savepoint references: from the listing of its directory,
+    /// from listings of others, from the file system, each wherever the file lies.
+    async fn sizes(
+        &self,
+        directory: &Location,
+        place: &Place,
+        opened: &Opened,
+        wanted: Vec<(Location, SizeRule)>,
+    ) -> Result<Vec<FileSeen>, Fault> {
+        let mut files = Vec::with_capacity(wanted.len());
+        let mut local: Vec<(usize, PathBuf, bool)> = Vec::new();
+        let mut elsewhere: BTreeMap<Root, Vec<(usize, String)>> = BTreeMap::new();
+        for (at, (location, rule)) in wanted.into_iter().enumerate() {
+            refuse_dots(&location)?;
+            let mut found_bytes = None;
+            match self.place(&location) {
+                Place::Local(path) => {
+                    let within = below(location.as_str(), directory.as_str()).is_some();
+                    local.push((at, path, within));
+                }
+                Place::Object(object) => match listed_name(place, &object) {
+                    Some(name) => found_bytes = opened.bytes(name),
+                    None => elsewhere
+                        .entry(object.root)
+                        .or_default()
+                        .push((at, object.key)),
+                },
+                Place::Unsupported(why) => return Err(unsupported(&why)),
+            }
+            files.push(FileSeen {
+                location,
+                rule,
+                found_bytes,
+            });
+        }
+        if !local.is_empty() {
+            let sizes = blocking(move || {
+                let sizes = local.iter().map(|(at, path, within)| {
+                    let bytes = local::size(path, *within)?;
+                    Ok((*at, bytes))
+                });
+                sizes.collect::<Result<Vec<_>, Fault>>()
+            });
+            for (at, bytes) in sizes.await? {
+                files[at].found_bytes = bytes;
+            }
+        }
+        for (root, wanted) in elsewhere {
+            let operator = self.stores.operator(&root)?;
+            let keys = wanted.iter().map(|(_, key)| key.clone()).collect();
+            let sizes = object::sizes(&operator, &root, keys).await?;
+            for (at, key) in wanted {
+                files[at].found_bytes = sizes.get(&key).copied();
+            }
+        }
+        Ok(files)
     }
 
     /// Lists the directories in `target`, which lies somewhere below `base`.
@@ -95,15 +270,68 @@ impl Paths {
         target: &Location,
         base: &Location,
     ) -> Result<Vec<Found>, Fault> {
-        match (self.store(target), self.store(base)) {
-            (Store::Local(path), Store::Local(base)) => {
+        refuse_dots(target)?;
+        match (self.place(target), self.place(base)) {
+            (Place::Local(path), Place::Local(base)) => {
                 let target = target.clone();
                 blocking(move || local::directories(&target, &path, &base)).await
             }
-            (Store::Unsupported(scheme), _) => Err(Store::unsupported(&scheme, target)),
-            (_, Store::Unsupported(scheme)) => Err(Store::unsupported(&scheme, base)),
+            (Place::Object(object), Place::Local(_) | Place::Object(_)) => {
+                let operator = self.stores.operator(&object.root)?;
+                object::directories(&operator, target, &object).await
+            }
+            // A mount within what is else a store: what lies below it is not seen from above.
+            (Place::Local(path), Place::Object(_)) => {
+                let target = target.clone();
+                blocking(move || local::directories(&target, &path, &path)).await
+            }
+            (Place::Unsupported(why), _) | (_, Place::Unsupported(why)) => Err(unsupported(&why)),
         }
     }
+}
+
+/// A savepoint's directory: its `_metadata` may be named as well, as Flink allows.
+fn directory_of(location: &Location) -> Location {
+    match location.as_str().strip_suffix("/_metadata") {
+        Some(directory) => Location::new(directory),
+        None => location.clone(),
+    }
+}
+
+/// The name under which a savepoint's directory lists a file, if the file lies right in it.
+fn listed_name<'a>(directory: &Place, file: &'a Object) -> Option<&'a str> {
+    let Place::Object(directory) = directory else {
+        return None;
+    };
+    if directory.root != file.root {
+        return None;
+    }
+    let name = file.key.strip_prefix(&directory.prefix())?;
+    (!name.contains('/')).then_some(name)
+}
+
+fn unsupported(why: &str) -> Fault {
+    Fault::unsupported(why).hint(
+        "where it is also mounted as a file system, name the mount under `paths:` of the platform",
+    )
+}
+
+fn too_many_directories(place: impl fmt::Display) -> Fault {
+    Fault::permanent(format!(
+        "{place} holds more than {DIRECTORIES_MAX} directories"
+    ))
+    .hint("it is to be one attempt's own: does something else write there?")
+}
+
+/// Refuses a location with `..` in it. Flink writes none; a reference that climbs would let a
+/// foreign file decide where Lowtide looks.
+fn refuse_dots(location: &Location) -> Result<(), Fault> {
+    if location.as_str().split('/').any(|part| part == "..") {
+        return Err(Fault::permanent(format!(
+            "{location} has `..` in it, which Lowtide does not follow"
+        )));
+    }
+    Ok(())
 }
 
 /// File systems block, and mounted ones may block for long.
@@ -128,16 +356,16 @@ fn below<'a>(location: &'a str, from: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn store(pairs: &[(&str, &str)], location: &str) -> Store {
+    fn place(pairs: &[(&str, &str)], location: &str) -> Place {
         let pairs: Vec<_> = pairs
             .iter()
             .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()))
             .collect();
-        Paths::new(&pairs).store(&Location::new(location))
+        Paths::new(&pairs, Arc::default()).place(&Location::new(location))
     }
 
-    fn local(path: &str) -> Store {
-        Store::Local(PathBuf::from(path))
+    fn local(path: &str) -> Place {
+        Place::Local(PathBuf::from(path))
     }
 
     #[test]
@@ -155,22 +383,58 @@ mod tests {
             ("/opt/flinks", "/opt/flinks"),
             ("s3://bucket/a/b", "/mnt/s3/b"),
         ] {
-            assert_eq!(store(&pairs, location), local(reached), "{location}");
+            assert_eq!(place(&pairs, location), local(reached), "{location}");
         }
-        assert_eq!(
-            store(&pairs, "s3://bucket/ab"),
-            Store::Unsupported("s3".into())
-        );
+        let Place::Object(object) = place(&pairs, "s3://bucket/ab") else {
+            panic!("an object");
+        };
+        assert_eq!(object.key, "ab");
     }
 
     #[test]
     fn the_root_can_be_mapped() {
-        assert_eq!(store(&[("/", "/host")], "/a/b"), local("/host/a/b"));
-        assert_eq!(store(&[("/a", "/")], "/a/b"), local("/b"));
+        assert_eq!(place(&[("/", "/host")], "/a/b"), local("/host/a/b"));
+        assert_eq!(place(&[("/a", "/")], "/a/b"), local("/b"));
+    }
+
+    #[test]
+    fn a_store_can_be_mapped_to_another() {
+        let pairs = [("s3://state/sp", "gs://replica/of/sp")];
+        let Place::Object(object) = place(&pairs, "s3://state/sp/savepoint-1") else {
+            panic!("an object");
+        };
+        assert_eq!(object.to_string(), "gs://replica/of/sp/savepoint-1");
     }
 
     #[test]
     fn what_has_no_scheme_is_unsupported() {
-        assert_eq!(store(&[], "relative/x"), Store::Unsupported(String::new()));
+        assert!(matches!(place(&[], "relative/x"), Place::Unsupported(_)));
+    }
+
+    #[test]
+    fn what_was_never_tried_is_named() {
+        let named = |text: &str| unproven(&Location::new(text));
+        for proven in ["/a", "file:/a", "s3://b/x", "s3a://b/x"] {
+            assert_eq!(named(proven), None, "{proven}");
+        }
+        assert_eq!(named("gs://b/x"), Some("Google Cloud Storage"));
+        assert_eq!(named("wasb://c@a/x"), Some("Azure Storage"));
+        assert_eq!(named("webhdfs://h:1/x"), Some("HDFS"));
+    }
+
+    #[test]
+    fn only_what_lies_right_in_the_directory_is_in_its_listing() {
+        let object = |text: &str| match place(&[], text) {
+            Place::Object(object) => object,
+            _ => panic!("an object"),
+        };
+        let directory = place(&[], "s3://b/sp/one");
+        let name = |text: &str| listed_name(&directory, &object(text)).map(str::to_owned);
+        assert_eq!(name("s3://b/sp/one/x").as_deref(), Some("x"));
+        assert_eq!(name("s3a://b/sp/one/x").as_deref(), Some("x"));
+        for other in ["s3://b/sp/one/x/y", "s3://b/sp/two/x", "s3://c/sp/one/x"] {
+            assert_eq!(name(other), None, "{other}");
+        }
+        assert_eq!(listed_name(&local("/sp/one"), &object("s3://b/x")), None);
     }
 }

@@ -198,7 +198,7 @@ Examples:
 pub(super) const INSPECT: &str = "\
 Reads a savepoint or checkpoint from its directory, with no configuration, no catalog, no Flink \
 and no JVM: its operators with their parallelism and state sizes, and whether every file that it \
-needs is there with its right size.
+needs is there with its right size. What lies in a store is reached as `lowtide verify` does.
 
 Exits 0 if it is whole, 1 if it is broken, 4 if it cannot be read. Unreadable is not broken: it \
 may be whole, but nothing is proven.";
@@ -208,6 +208,29 @@ Examples:
   lowtide inspect /savepoints/orders/savepoint-aeb210-3f00d8f1a3c2
   lowtide inspect file:/checkpoints/5f9c/chk-42 --output json
       A retained checkpoint, for a program.";
+
+pub(super) const VERIFY: &str = "\
+Proves savepoints and checkpoints whole, wherever they lie: in files, in S3 and what speaks its \
+protocol, Google Cloud Storage, Azure Storage, Alibaba Cloud OSS, HDFS. Needs no catalog, no Flink \
+and no JVM. Where a location is no file, the stores of the configuration count if there is one; \
+else credentials come from where the store's own tools find them.
+
+Level 1 reads `_metadata` and looks, by listings, whether every file that it needs is there with \
+its right size. With --deep, level 2 then reads every byte: a SHA-256 of each file (in json and \
+yaml), the footers of RocksDB tables, the key groups of canonical savepoints. On a terminal it \
+shows bytes, rate and time left.
+
+Exits 0 if all are whole, 1 if one is broken, 4 if one cannot be read. Unreadable is not broken: it \
+may be whole, but nothing is proven.";
+
+pub(super) const VERIFY_EXAMPLES: &str = "\
+Examples:
+  lowtide verify s3://state/savepoints/savepoint-aeb210-3f00d8f1a3c2
+      Is it all there?
+  lowtide verify --deep --limit 50MiB /savepoints/orders/savepoint-aeb210-3f00d8f1a3c2
+      Can every byte be read? Slowly, beside other work.
+  lowtide verify --deep --output json s3://archive/savepoint-aeb210-3f00d8f1a3c2
+      With the checksum of each file, for a program.";
 
 pub(super) const GEN: &str = "\
 Generates the files that are derived from this program; `cargo xtask gen` calls it, and a test \

@@ -149,6 +149,9 @@ pub enum Command {
     /// Read and prove any savepoint, with no configuration and no Flink
     #[command(long_about = help::INSPECT, after_long_help = help::INSPECT_EXAMPLES)]
     Inspect(Inspect),
+    /// Prove savepoints whole, wherever they lie; with --deep read every byte
+    #[command(long_about = help::VERIFY, after_long_help = help::VERIFY_EXAMPLES)]
+    Verify(Verify),
     /// Generate the files that are derived from this program
     #[command(hide = true, long_about = help::GEN, after_long_help = help::GEN_EXAMPLES)]
     Gen(Gen),
@@ -269,6 +272,20 @@ pub struct Inspect {
     /// The directory of a savepoint, or its `_metadata` file
     #[arg(value_name = "LOCATION")]
     pub location: String,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Directories of savepoints or checkpoints, or their `_metadata` files
+    #[arg(value_name = "LOCATION", required = true)]
+    pub locations: Vec<String>,
+    /// Also read every byte: checksums, and the structure of what is inside
+    #[arg(long)]
+    pub deep: bool,
+    /// With --deep, read no more than this in a second, such as 50MiB
+    #[arg(long, value_name = "BYTES", requires = "deep", value_parser = values::bytes)]
+    pub limit: Option<u64>,
 }
 
 /// `gen`

@@ -63,6 +63,30 @@ pub(super) fn count<const MAX: u32>(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("expected a whole number from 1 to {MAX}"))
 }
 
+/// A whole number of bytes with a unit, such as `512KiB` or `50MB`.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let expected = || "expected a whole number of bytes with a unit, such as 50MiB".to_owned();
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "b" => 1,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        _ => return Err(expected()),
+    };
+    let number: u64 = number.parse().map_err(|_| expected())?;
+    number
+        .checked_mul(unit)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(expected)
+}
+
 pub(super) fn format(text: &str) -> Result<Format, String> {
     match text {
         "canonical" => Ok(Format::Canonical),
@@ -86,6 +110,30 @@ pub(super) fn target(text: &str) -> Result<String, String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn bytes_have_a_unit() {
+        for (text, bytes) in [
+            ("1B", 1),
+            ("2KiB", 2_048),
+            ("50MB", 50_000_000),
+            ("3 gib", 3 << 30),
+        ] {
+            assert_eq!(super::bytes(text), Ok(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "50",
+            "MiB",
+            "0MiB",
+            "1.5GiB",
+            "-1B",
+            "99999999999GiB",
+            "1x",
+        ] {
+            assert!(super::bytes(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn slots_are_whole_milliseconds() {

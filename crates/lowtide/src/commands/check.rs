@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lowtide_core::engine::Application;
+use lowtide_core::name::Location;
 use lowtide_core::ports::Clock;
 use lowtide_core::schedule::Schedule;
 use lowtide_world::kubernetes::Source;
+use lowtide_world::store;
 
 use crate::asking::{self, Rehearsed};
 use crate::cli::{Check, Common};
@@ -34,6 +36,7 @@ pub async fn check(common: &Common, args: &Check, printer: Printer) -> Result<Ex
         catalog: setup.config.catalog.to_string(),
         applications: setup.config.applications.iter().map(understood).collect(),
         online,
+        warnings: unproven(&setup.config.applications),
     };
     printer.result(&checked, || match &checked.online {
         Some(online) => online_table(online).render(),
@@ -45,6 +48,9 @@ pub async fn check(common: &Common, args: &Check, printer: Printer) -> Result<Ex
         counted(setup.config.platforms.len(), "platform"),
         checked.catalog,
     ));
+    for warning in &checked.warnings {
+        printer.say(&format!("warning: {warning}\n"));
+    }
     for hint in checked
         .online
         .iter()
@@ -55,6 +61,23 @@ pub async fn check(common: &Common, args: &Check, printer: Printer) -> Result<Ex
         printer.say(&style::hint(hint));
     }
     Ok(exit)
+}
+
+/// Targets in stores that no test of Lowtide was ever run against.
+fn unproven(applications: &[Application]) -> Vec<String> {
+    let targets = applications.iter().filter_map(|application| {
+        let target = application.policy.target.as_deref()?;
+        let warning = never_tried(&Location::new(target))?;
+        Some(format!("{}: {warning}", application.key))
+    });
+    targets.collect()
+}
+
+fn never_tried(location: &Location) -> Option<String> {
+    let store = store::unproven(location)?;
+    Some(format!(
+        "{location}: Lowtide was never tried with a real {store}; take a savepoint and verify it before you rely on it"
+    ))
 }
 
 fn counted(count: usize, noun: &str) -> String {
@@ -146,6 +169,11 @@ fn judged(application: &Application, rehearsed: &Rehearsed) -> (shape::Online, E
     };
     let run = rehearsed.run();
     notes.extend(run.into_iter().flat_map(|run| run.warnings.clone()));
+    // One that the configuration does not name is the cluster's own.
+    let reported = run.and_then(|run| run.attempt()?.directory.as_ref());
+    if let (Some(directory), None) = (reported, &application.policy.target) {
+        notes.extend(never_tried(&directory.base));
+    }
     let online = shape::Online {
         platform: application.key.platform.to_string(),
         application: application.key.application.to_string(),

@@ -5,19 +5,21 @@ use std::fmt::Write as _;
 use lowtide_core::name::Location;
 use lowtide_core::verify::{self, Report};
 
-use crate::cli::Inspect;
+use crate::cli::{Common, Inspect};
 use crate::exit::Exit;
 use crate::human;
 use crate::printer::Printer;
+use crate::setup::Setup;
 use crate::shape;
 use crate::style;
 use crate::table::Table;
 use crate::trouble::Trouble;
 
 /// `lowtide inspect`
-pub async fn inspect(args: &Inspect, printer: Printer) -> Result<Exit, Trouble> {
+pub async fn inspect(common: &Common, args: &Inspect, printer: Printer) -> Result<Exit, Trouble> {
     let location = place(&args.location);
-    let reading = lowtide_world::read(&location)
+    let stores = Setup::stores_if_there(common, std::slice::from_ref(&location))?;
+    let reading = lowtide_world::read(&location, stores)
         .await
         .map_err(|source| Trouble::Unreadable {
             location: location.clone(),
@@ -45,7 +47,7 @@ pub async fn inspect(args: &Inspect, printer: Printer) -> Result<Exit, Trouble> 
 
 /// The directory that is meant: relative paths count from here, and `_metadata` stands for the
 /// directory that it lies in.
-fn place(typed: &str) -> Location {
+pub(super) fn place(typed: &str) -> Location {
     let has_scheme = typed.contains(":/");
     let whole = if has_scheme {
         typed.to_owned()

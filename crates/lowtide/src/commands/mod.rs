@@ -11,6 +11,7 @@ pub mod resolve;
 pub mod serve;
 pub mod show;
 pub mod take;
+pub mod verify;
 
 mod results;
 mod slot_from_job;

@@ -33,6 +33,7 @@ use jiff::tz::TimeZone;
 use lowtide_core::engine::Application;
 use lowtide_core::name::PlatformName;
 use lowtide_world::platform::PlatformSettings;
+use lowtide_world::store::settings::StoreSettings;
 use secrecy::SecretString;
 
 pub use problem::{ConfigError, Problem, Wrong};
@@ -57,6 +58,8 @@ pub struct Config {
     pub zone: TimeZone,
     /// Where applications run.
     pub platforms: BTreeMap<PlatformName, PlatformSettings>,
+    /// How to reach the stores where savepoints lie.
+    pub stores: Vec<StoreSettings>,
     /// What gets savepoints, in the order of the file.
     pub applications: Vec<Application>,
     /// Where the catalog is.

@@ -47,6 +47,12 @@ pub(super) struct File {
     /// directories and of `H` in schedules, so choose them to last.
     pub platforms: Entries<Platform>,
 
+    /// How to reach the stores where savepoints lie, where they are not mounted: a name of your
+    /// choice for each. What nothing is said of here is reached as the store's own tools would:
+    /// credentials from the environment, profiles, and the identity of the workload.
+    #[serde(default, deserialize_with = "present")]
+    pub stores: Option<Entries<Store>>,
+
     /// The schedule of all applications without their own: a five-field cron pattern. The same as
     /// `defaults.schedule`. Excludes `every`.
     #[serde(default, deserialize_with = "present")]
@@ -227,7 +233,8 @@ pub(super) struct Ververica {
     pub concurrency: Option<At<u32>>,
 
     /// Where Lowtide reaches what the platform calls a location: for each prefix of its locations
-    /// the directory where Lowtide has it mounted. The longest prefix that fits is used.
+    /// the directory where Lowtide has it mounted, or another location. The longest prefix that fits
+    /// is used.
     #[serde(default, deserialize_with = "present")]
     #[schemars(extend("examples" = [{ "file:/opt/flink/state": "/mnt/state" }]))]
     pub paths: Option<Entries<Text>>,
@@ -299,7 +306,8 @@ pub(super) struct Kubernetes {
     pub concurrency: Option<At<u32>>,
 
     /// Where Lowtide reaches what the clusters call a location: for each prefix of their locations
-    /// the directory where Lowtide has it mounted. The longest prefix that fits is used.
+    /// the directory where Lowtide has it mounted, or another location. The longest prefix that fits
+    /// is used.
     #[serde(default, deserialize_with = "present")]
     #[schemars(extend("examples" = [{ "file:/opt/flink/state": "/mnt/state" }]))]
     pub paths: Option<Entries<Text>>,
@@ -351,10 +359,197 @@ pub(super) struct Flink {
     pub concurrency: Option<At<u32>>,
 
     /// Where Lowtide reaches what the cluster calls a location: for each prefix of the cluster's
-    /// locations the directory where Lowtide has it mounted. The longest prefix that fits is used.
+    /// locations the directory where Lowtide has it mounted, or another location. The longest prefix
+    /// that fits is used.
     #[serde(default, deserialize_with = "present")]
     #[schemars(extend("examples" = [{ "file:/opt/flink/state": "/mnt/state" }]))]
     pub paths: Option<Entries<Text>>,
+}
+
+/// A store, by its kind: one of `s3`, `gcs`, `azure`, `oss` and `hdfs`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+pub(super) struct Store {
+    /// Amazon S3, or a server that speaks its protocol: `s3:`, `s3a:` and `s3p:`.
+    #[serde(default, deserialize_with = "present")]
+    pub s3: Option<S3>,
+
+    /// Google Cloud Storage: `gs:`.
+    #[serde(default, deserialize_with = "present")]
+    pub gcs: Option<Gcs>,
+
+    /// Azure Blob Storage and Data Lake Storage: `abfs:`, `abfss:`, `wasb:` and `wasbs:`.
+    #[serde(default, deserialize_with = "present")]
+    pub azure: Option<Azure>,
+
+    /// Alibaba Cloud OSS: `oss:`.
+    #[serde(default, deserialize_with = "present")]
+    pub oss: Option<Oss>,
+
+    /// Hadoop's HDFS, by the HTTP API of its name node: `hdfs:`, `webhdfs:` and `swebhdfs:`.
+    #[serde(default, deserialize_with = "present")]
+    pub hdfs: Option<Hdfs>,
+}
+
+/// Amazon S3, or a server that speaks its protocol.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct S3 {
+    /// The buckets that this is for. Default: all that no other entry names.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = [["state"]]))]
+    pub buckets: Option<At<Vec<Text>>>,
+
+    /// The address of the server, where it is not Amazon's. Default: `AWS_ENDPOINT_URL_S3` or
+    /// `AWS_ENDPOINT_URL` of the environment, else Amazon's.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("format" = "uri", "examples" = ["http://minio:9000"]))]
+    pub endpoint: Option<Text>,
+
+    /// Whether the bucket goes into the path of requests instead of the host's name. Default:
+    /// `true` where there is an endpoint.
+    #[serde(default, deserialize_with = "present")]
+    pub path_style: Option<bool>,
+
+    /// The region. Default: `AWS_REGION` or `AWS_DEFAULT_REGION` of the environment; with an
+    /// endpoint `us-east-1`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(length(min = 1), extend("examples" = ["eu-central-1"]))]
+    pub region: Option<Text>,
+
+    /// The access key, with `secret_key`. Only as `${env:NAME}` or `${file:/path}`. Default: what
+    /// Amazon's own tools would use: the environment, `~/.aws`, the service account of the pod
+    /// (IRSA, Pod Identity), the machine's role.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = ["${env:S3_ACCESS_KEY}"]))]
+    pub access_key: Option<SecretText>,
+
+    /// The secret key that belongs to `access_key`. Only as `${env:NAME}` or `${file:/path}`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = ["${env:S3_SECRET_KEY}"]))]
+    pub secret_key: Option<SecretText>,
+
+    /// The token that belongs to temporary keys. Only as `${env:NAME}` or `${file:/path}`.
+    #[serde(default, deserialize_with = "present")]
+    pub session_token: Option<SecretText>,
+
+    /// A profile of `~/.aws`, instead of what `AWS_PROFILE` names.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(length(min = 1))]
+    pub profile: Option<Text>,
+
+    /// Whether requests are sent without a signature, for buckets that anybody may read. Default:
+    /// `false`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("default" = false))]
+    pub anonymous: Option<bool>,
+
+    /// A file of PEM certificates to trust besides the system's. A relative path is taken from the
+    /// directory of this configuration file.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = ["/etc/lowtide/ca.pem"]))]
+    pub ca: Option<Text>,
+}
+
+/// Google Cloud Storage.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Gcs {
+    /// The buckets that this is for. Default: all that no other entry names.
+    #[serde(default, deserialize_with = "present")]
+    pub buckets: Option<At<Vec<Text>>>,
+
+    /// The address of the server, where it is not Google's.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("format" = "uri"))]
+    pub endpoint: Option<Text>,
+
+    /// The file of a service account's key, or of workload identity federation. A relative path is
+    /// taken from the directory of this configuration file. Default: what
+    /// `GOOGLE_APPLICATION_CREDENTIALS` names, `gcloud`'s own, the workload's identity.
+    #[serde(default, deserialize_with = "present")]
+    pub credentials: Option<Text>,
+
+    /// Whether requests are sent without a signature, for buckets that anybody may read. Default:
+    /// `false`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("default" = false))]
+    pub anonymous: Option<bool>,
+}
+
+/// A storage account of Azure.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Azure {
+    /// The storage accounts that this is for. Default: all that no other entry names.
+    #[serde(default, deserialize_with = "present")]
+    pub accounts: Option<At<Vec<Text>>>,
+
+    /// The address of the Blob API, where it is not `https://ACCOUNT.blob.core.windows.net`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("format" = "uri"))]
+    pub endpoint: Option<Text>,
+
+    /// The account's key. Only as `${env:NAME}` or `${file:/path}`. Default: the environment
+    /// (`AZURE_CLIENT_ID` and the like), the workload's identity, the machine's.
+    #[serde(default, deserialize_with = "present")]
+    pub account_key: Option<SecretText>,
+
+    /// A shared access signature, instead of the key. Only as `${env:NAME}` or `${file:/path}`.
+    #[serde(default, deserialize_with = "present")]
+    pub sas_token: Option<SecretText>,
+}
+
+/// Alibaba Cloud OSS.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Oss {
+    /// The buckets that this is for. Default: all that no other entry names.
+    #[serde(default, deserialize_with = "present")]
+    pub buckets: Option<At<Vec<Text>>>,
+
+    /// The address of the buckets' region. Default: `OSS_ENDPOINT` of the environment.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("format" = "uri", "examples" = ["https://oss-eu-central-1.aliyuncs.com"]))]
+    pub endpoint: Option<Text>,
+
+    /// The access key, with `secret_key`. Only as `${env:NAME}` or `${file:/path}`. Default: the
+    /// environment (`ALIBABA_CLOUD_ACCESS_KEY_ID` and the like), the workload's role.
+    #[serde(default, deserialize_with = "present")]
+    pub access_key: Option<SecretText>,
+
+    /// The secret key that belongs to `access_key`. Only as `${env:NAME}` or `${file:/path}`.
+    #[serde(default, deserialize_with = "present")]
+    pub secret_key: Option<SecretText>,
+}
+
+/// Hadoop's HDFS, by the HTTP API of its name node.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hdfs {
+    /// What stands for the cluster in locations: `namenode:8020`, or the name of a nameservice.
+    /// Default: all that no other entry names.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("examples" = [["namenode:8020", "mycluster"]]))]
+    pub namenodes: Option<At<Vec<Text>>>,
+
+    /// The HTTP address of its name node, or of a gateway such as `HttpFS`. Default: port 9870 of
+    /// the host in the location.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("format" = "uri", "examples" = ["http://namenode:9870"]))]
+    pub url: Option<Text>,
+
+    /// As whom to ask, where Hadoop believes what it is told. Default: `HADOOP_USER_NAME` of the
+    /// environment.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(length(min = 1))]
+    pub user: Option<Text>,
+
+    /// A delegation token, where Hadoop asks for Kerberos. Only as `${env:NAME}` or
+    /// `${file:/path}`.
+    #[serde(default, deserialize_with = "present")]
+    pub delegation_token: Option<SecretText>,
 }
 
 /// How to sign in: one of `basic` and `bearer`.
@@ -646,6 +841,10 @@ impl File {
             texts.push(name);
             texts.extend(platform.plain_texts());
         }
+        for (name, store) in self.stores.iter().flat_map(|stores| &stores.0) {
+            texts.push(name);
+            texts.extend(store.plain_texts());
+        }
         if let Some(defaults) = &self.defaults {
             texts.extend(defaults.rules().plain_texts());
         }
@@ -660,6 +859,42 @@ impl File {
             texts.push(&kept.sqlite);
         }
         texts
+    }
+}
+
+impl Store {
+    fn plain_texts(&self) -> Vec<&Text> {
+        let Self {
+            s3,
+            gcs,
+            azure,
+            oss,
+            hdfs,
+        } = self;
+        let mut lists = Vec::new();
+        let mut texts: Vec<&Option<Text>> = Vec::new();
+        if let Some(s3) = s3 {
+            lists.push(&s3.buckets);
+            texts.extend([&s3.endpoint, &s3.region, &s3.profile, &s3.ca]);
+        }
+        if let Some(gcs) = gcs {
+            lists.push(&gcs.buckets);
+            texts.extend([&gcs.endpoint, &gcs.credentials]);
+        }
+        if let Some(azure) = azure {
+            lists.push(&azure.accounts);
+            texts.push(&azure.endpoint);
+        }
+        if let Some(oss) = oss {
+            lists.push(&oss.buckets);
+            texts.push(&oss.endpoint);
+        }
+        if let Some(hdfs) = hdfs {
+            lists.push(&hdfs.namenodes);
+            texts.extend([&hdfs.url, &hdfs.user]);
+        }
+        let listed = lists.into_iter().flatten().flat_map(|list| &list.value);
+        listed.chain(texts.into_iter().flatten()).collect()
     }
 }
 

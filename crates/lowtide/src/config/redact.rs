@@ -5,8 +5,16 @@
 //! text of files that have none.
 
 /// Keys whose value may be a secret, or hold one.
-const SECRET_KEYS: [&str; 7] = [
-    "password", "passwd", "bearer", "token", "secret", "auth", "basic",
+const SECRET_KEYS: [&str; 9] = [
+    "password",
+    "passwd",
+    "bearer",
+    "token",
+    "secret",
+    "auth",
+    "basic",
+    "access_key",
+    "account_key",
 ];
 
 /// The same text, byte for byte as long, with `*` in place of what may be secret. References
@@ -198,6 +206,9 @@ mod tests {
             "passwort_password: hünter2hunter2",
             "password: ${env:A}hunter2",
             "password: &a hunter2",
+            "s3: { access_key: hunter2, region: x }",
+            "    account_key: hunter2",
+            "sas_token: '?sv=1&sig=hunter2'",
             "password: !!str hunter2",
         ] {
             assert!(

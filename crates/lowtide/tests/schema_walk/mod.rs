@@ -104,6 +104,7 @@ fn is_of(kind: &str, value: &Value) -> bool {
         "array" => value.is_array(),
         "string" => value.is_string(),
         "integer" => value.is_i64(),
+        "boolean" => value.is_boolean(),
         other => panic!("unknown type {other}"),
     }
 }
@@ -157,7 +158,7 @@ fn leave_out(root: &Value, schema: &Value, value: &Value, missing: &mut Vec<Stri
         .into_iter()
         .flatten()
     {
-        // One of the two ways to sign in is enough, and one kind of platform.
+        // One of the ways to sign in is enough, and one kind of platform or store.
         let either = matches!(
             key.as_str(),
             "basic"
@@ -171,6 +172,17 @@ fn leave_out(root: &Value, schema: &Value, value: &Value, missing: &mut Vec<Stri
                 | "flink"
                 | "ververica"
                 | "kubernetes"
+                | "s3"
+                | "gcs"
+                | "azure"
+                | "oss"
+                | "hdfs"
+                | "profile"
+                | "access_key"
+                | "secret_key"
+                | "session_token"
+                | "account_key"
+                | "sas_token"
         );
         match value.get(key) {
             Some(inner) => leave_out(root, own, inner, missing),

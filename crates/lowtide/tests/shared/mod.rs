@@ -16,6 +16,19 @@ schedule: \"0 1 * * *\"
 applications: [orders, payments]
 ";
 
+/// What would say where stores are, and who may read there.
+const STORES: [&str; 9] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "OSS_ENDPOINT",
+];
+
 /// A directory with a `lowtide.yaml`, where the program is run.
 pub struct Place {
     directory: TempDir,
@@ -84,5 +97,8 @@ pub fn command(directory: &Path, args: &[&str]) -> Command {
         .env_remove("CLICOLOR_FORCE")
         .env_remove("NO_COLOR")
         .env("COLUMNS", "100");
+    for variable in STORES {
+        command.env_remove(variable);
+    }
     command
 }

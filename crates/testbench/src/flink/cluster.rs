@@ -12,9 +12,10 @@ use tempfile::TempDir;
 
 use super::configuration::{self, Keys};
 use super::warm::{self, ClassData};
-use super::{Distribution, Release, ZooKeeper};
+use super::{Distribution, Release, ZooKeeper, plugin};
 use crate::port::Port;
 use crate::process::Bound;
+use crate::s3::S3Server;
 use crate::{http, java, say};
 
 /// Two JVMs on two busy cores; alone they take about five seconds.
@@ -52,6 +53,7 @@ pub struct Builder<'z> {
     slots: usize,
     keys: Keys,
     class_data: Option<ClassData>,
+    plugins: bool,
 }
 
 impl<'z> Builder<'z> {
@@ -101,6 +103,22 @@ impl<'z> Builder<'z> {
         self.config(key, "")
     }
 
+    /// It reaches this server as `s3://` and `s3a://`, by Flink's own S3 plugin. The server must outlive the
+    /// cluster.
+    #[must_use]
+    pub fn s3(mut self, server: &S3Server) -> Self {
+        self.plugins = true;
+        self.keys.extend(server.flink_keys());
+        self
+    }
+
+    /// The directory that the cluster reports for savepoints, where it is not one in its scratch folder.
+    #[must_use]
+    pub fn savepoints_in(self, location: &str) -> Self {
+        let key = configuration::savepoint_directory_key(self.release);
+        self.config(key, location)
+    }
+
     /// One more configuration key, or another value for one of ours; an empty value removes the key.
     #[must_use]
     pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
@@ -124,6 +142,11 @@ impl<'z> Builder<'z> {
         let class_data = match self.class_data {
             Some(told) => Some(told),
             None => warm::class_data(self.release)?,
+        };
+        let plugins = if self.plugins {
+            Some(plugin::s3_plugin(self.release)?)
+        } else {
+            None
         };
         let started = Instant::now();
         say::step(format!("starting Flink {}", self.release.version()));
@@ -159,6 +182,7 @@ impl<'z> Builder<'z> {
             url: format!("http://127.0.0.1:{}", rest_port.number()),
             distribution,
             class_data,
+            plugins,
             slots: self.slots,
             running: Mutex::new(Running {
                 job_manager: None,
@@ -191,6 +215,7 @@ pub struct Cluster {
     pub(super) url: String,
     pub(super) distribution: Distribution,
     class_data: Option<ClassData>,
+    plugins: Option<PathBuf>,
     slots: usize,
     // Before `scratch`: processes end first, then their files go.
     running: Mutex<Running>,
@@ -239,6 +264,7 @@ impl Cluster {
             slots: 4,
             keys: Keys::new(),
             class_data: None,
+            plugins: false,
         }
     }
 
@@ -423,6 +449,9 @@ impl Cluster {
             .arg("--configDir")
             .arg(folder.join("conf"))
             .args(more);
+        if let Some(plugins) = &self.plugins {
+            command.env("FLINK_PLUGINS_DIR", plugins);
+        }
         command.stdout(out.try_clone()?).stderr(out);
         command.current_dir(folder);
         Bound::start(command)

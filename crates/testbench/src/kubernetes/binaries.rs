@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
-use super::go::{Go, STRIPPED};
+use crate::go::{Go, STRIPPED};
 use crate::image::{Archive, Layer};
 use crate::{cache, say};
 

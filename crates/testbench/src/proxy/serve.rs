@@ -155,7 +155,7 @@ fn one(message: &Message, shared: &Shared) -> Option<(Reply, Option<Arc<Rule>>)>
         rule = rule::take(&mut lock(&shared.rules), &request);
         let send = || {
             record(&|entry| entry.forwarded = true);
-            forward(message, &request, &shared.upstream)
+            forward(message, &request, shared)
         };
         apply(rule.as_deref(), &request, send)
     };
@@ -187,12 +187,20 @@ fn apply(
     (!matches!(deed, Deed::DropReply)).then_some(reply)
 }
 
-fn forward(message: &Message, request: &Request, upstream: &str) -> Result<Reply> {
+fn forward(message: &Message, request: &Request, shared: &Shared) -> Result<Reply> {
+    let upstream = shared.upstream.as_str();
     let mut stream = TcpStream::connect(upstream).context("connect to the server")?;
     stream.set_nodelay(true)?;
     let mut headers = message.headers.clone();
     headers.retain(|(name, _)| !NOT_FORWARDED.contains(&name.to_ascii_lowercase().as_str()));
-    headers.push(("Host".to_owned(), upstream.to_owned()));
+    let kept = |name: &str| message.header(name).filter(|_| shared.signed);
+    headers.push((
+        "Host".to_owned(),
+        kept("host").unwrap_or(upstream).to_owned(),
+    ));
+    if let Some(signature) = kept("authorization") {
+        headers.push(("Authorization".to_owned(), signature.to_owned()));
+    }
     headers.push(("Connection".to_owned(), "close".to_owned()));
     let first = format!("{} {} HTTP/1.1", request.method, request.path);
     wire::write(

@@ -9,6 +9,7 @@ mod settings;
 mod tls;
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lowtide_core::fault::Fault;
@@ -56,6 +57,11 @@ pub(super) struct Endpoint {
     login: Login,
     client: reqwest::Client,
     timeout: Duration,
+}
+
+/// The TLS configuration of who is no platform: the system's roots, and those in a file.
+pub(crate) fn tls_of(ca: Option<&Path>) -> Result<rustls::ClientConfig, SettingsError> {
+    tls::trusting(ca, None)
 }
 
 /// How requests log in.

@@ -4,7 +4,7 @@
 //! are reached over plain HTTP. So the roots are read when the first server shows a certificate.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -18,8 +18,17 @@ use super::settings::{Connection, SettingsError};
 
 /// The TLS configuration of one address.
 pub(super) fn config(connection: &Connection) -> Result<ClientConfig, SettingsError> {
+    trusting(connection.ca.as_deref(), connection.client_cert.as_ref())
+}
+
+/// A TLS configuration that trusts the system's roots and those in the file `ca`, and shows the
+/// certificate and key of `client_cert`.
+pub(super) fn trusting(
+    ca: Option<&Path>,
+    client_cert: Option<&(PathBuf, PathBuf)>,
+) -> Result<ClientConfig, SettingsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let extra = match &connection.ca {
+    let extra = match ca {
         Some(path) => certificates("the CA file", path)?,
         None => Vec::new(),
     };
@@ -32,7 +41,7 @@ pub(super) fn config(connection: &Connection) -> Result<ClientConfig, SettingsEr
             extra,
             verifier: OnceLock::new(),
         }));
-    let mut config = match &connection.client_cert {
+    let mut config = match client_cert {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => builder
             .with_client_auth_cert(

@@ -5,6 +5,7 @@
 mod applications;
 mod platforms;
 mod rules;
+mod stores;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -43,6 +44,7 @@ pub(super) fn read(
         .as_ref()
         .map_or(Some(TimeZone::UTC), |name| reader.zone(name));
     let platforms = reader.platforms(file);
+    let stores = reader.stores(file);
     let applications = reader.applications(file, &platforms);
     let catalog = reader.catalog(file);
     match (zone, catalog) {
@@ -50,6 +52,7 @@ pub(super) fn read(
             path: path.to_owned(),
             zone,
             platforms: platforms.settings,
+            stores,
             applications,
             catalog,
         }),
@@ -156,7 +159,7 @@ impl Reader<'_> {
             let place = self.inside(text, &(start..end));
             self.refuse(
                 Problem::new(place, "`${…}` cannot stand here")
-                    .hint("it is for secrets: the whole value of `token`, `password` or `bearer`"),
+                    .hint("it is for secrets: the whole value of `token`, `password`, `secret_key` and the like"),
             );
         }
     }

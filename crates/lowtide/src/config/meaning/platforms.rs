@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -68,10 +68,10 @@ impl Traits {
 }
 
 /// What the addresses of a kind of platform are like, for people.
-struct AddressWords {
-    example: &'static str,
-    speaks: &'static str,
-    login: &'static str,
+pub(super) struct AddressWords {
+    pub example: &'static str,
+    pub speaks: &'static str,
+    pub login: &'static str,
 }
 
 const FLINK_ADDRESS: AddressWords = AddressWords {
@@ -298,7 +298,7 @@ impl Reader<'_> {
     }
 
     /// A name that is not empty.
-    fn written(&mut self, text: Option<&Text>, key: &str) -> Option<String> {
+    pub(super) fn written(&mut self, text: Option<&Text>, key: &str) -> Option<String> {
         let text = text?;
         if text.value.trim().is_empty() {
             self.refuse(Problem::new(text.span.clone(), format!("`{key}` is empty")));
@@ -311,7 +311,7 @@ impl Reader<'_> {
         self.path(&pair.cert).zip(self.path(&pair.key))
     }
 
-    fn url(&mut self, text: &Text, words: &AddressWords) -> Option<Url> {
+    pub(super) fn url(&mut self, text: &Text, words: &AddressWords) -> Option<Url> {
         let span = || text.span.clone();
         let refusal = match Url::parse(&text.value) {
             Err(error) => Problem::new(span(), format!("this is not a URL: {error}")).hint(
@@ -417,7 +417,11 @@ impl Reader<'_> {
         Some(user.value.clone())
     }
 
-    fn secret(&mut self, SecretText(text): &SecretText, key: &str) -> Option<SecretString> {
+    pub(super) fn secret(
+        &mut self,
+        SecretText(text): &SecretText,
+        key: &str,
+    ) -> Option<SecretString> {
         let example = format!("write `{key}: \"${{env:NAME}}\"` or `{key}: \"${{file:/path}}\"`");
         let refusal = match reference(&text.value, &self.directory) {
             Ok(source) => match (self.secrets)(&source) {
@@ -488,10 +492,10 @@ impl Reader<'_> {
                         .also(first, "first here"),
                 );
             }
-            if !Path::new(&to.value).is_absolute() {
+            if absolute_location(&to.value).is_err() {
                 self.refuse(
                     Problem::new(to.span.clone(), "this is not an absolute path").hint(
-                        "name the directory where Lowtide reaches the location, such as /mnt/state",
+                        "name the directory where Lowtide reaches the location, such as /mnt/state, or another location, such as s3://replica",
                     ),
                 );
             }

