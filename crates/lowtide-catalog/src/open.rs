@@ -229,9 +229,9 @@ impl Catalog {
 
     fn over(writes: Writes, writer: Pool<Sqlite>, readers: Pool<Sqlite>) -> Self {
         Self {
-            writes,
             writer,
             readers,
+            writes,
         }
     }
 
