@@ -117,7 +117,7 @@ pub fn take_all(cluster: &Cluster) -> Vec<Snapshot> {
         setups.push(Setup::Merged);
     }
     setups
-        .into_iter()
+        .into_iter().filter(|s| std::env::var("ONLY").is_err() || std::env::var("ONLY").unwrap()==format!("{s:?}"))
         .flat_map(|setup| take(cluster, setup))
         .collect()
 }
@@ -241,9 +241,9 @@ fn checkpoint(cluster: &Cluster, setup: Setup, job: &JobHandle) -> PathBuf {
         }
         // The second refers to what the first wrote, where it may.
         _ => {
-            let before = newest(cluster, job);
-            checkpoint_like(cluster, job, "a second checkpoint", |metadata| {
-                before.as_ref().is_some_and(|before| before.checkpoint_id < metadata.checkpoint_id)
+            let first = checkpoint_like(cluster, job, "a checkpoint", |_| true);
+            checkpoint_like(cluster, job, "a second checkpoint", |second| {
+                first.checkpoint_id < second.checkpoint_id
             });
         }
     }
@@ -285,15 +285,15 @@ fn checkpoint_like(
     job: &JobHandle,
     what: &str,
     is_wanted: impl Fn(&Metadata) -> bool,
-) {
+) -> Metadata {
     until(what, LIMIT, || {
         if cluster.release() > Release::V1_15 {
             job.checkpoint(LIMIT)?;
         }
-        let found = newest(cluster, job);
-        Ok(found.filter(&is_wanted).map(drop))
+        if job.name.contains("Changelog") { if let Some(f)=newest(cluster, job) { crate::say(&format!("{:?}", states(&f).filter_map(|s| match &s.managed_keyed { Some(KeyedStateHandle::Changelog(h)) => Some((h.materialized.len(), h.delta.len(), h.materialization_id)), _ => None}).collect::<Vec<_>>())); } }
+        Ok(newest(cluster, job).filter(&is_wanted))
     })
-    .unwrap();
+    .unwrap()
 }
 
 /// The newest checkpoint of a running job; `None` also if it was just replaced.
