@@ -175,7 +175,7 @@ impl Metadata {
         let mut seen = BTreeSet::new();
         let newest = self.operators.iter().flat_map(managed_keyed).map(era).max();
         let is_outdated = |handle: &KeyedStateHandle| {
-            era(handle) == Era::Any && (self.version > 3 || newest > Some(Era::Any))
+            era(handle) == Era::UpTo1_14 && (self.version > 3 || newest > Some(Era::UpTo1_14))
         };
         for operator in &self.operators {
             let mut kinds = Vec::new();
@@ -237,7 +237,7 @@ fn check_subtasks(operator: &Operator, found: &mut Vec<AnomalyKind>) {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Era {
     /// None after 1.14.
-    Any,
+    UpTo1_14,
     /// Canonical savepoints from 1.13 on: each of their handles has this encoding.
     Since1_13,
     /// Those from 1.15 on.
@@ -248,11 +248,11 @@ enum Era {
 fn era(handle: &KeyedStateHandle) -> Era {
     match handle {
         KeyedStateHandle::KeyGroups(handle) => match handle.kind {
-            KeyGroupsKind::V1 => Era::Any,
+            KeyGroupsKind::V1 => Era::UpTo1_14,
             KeyGroupsKind::Savepoint => Era::Since1_13,
             KeyGroupsKind::V2 { .. } => Era::Since1_15,
         },
-        KeyedStateHandle::Incremental(handle) if handle.details.is_none() => Era::Any,
+        KeyedStateHandle::Incremental(handle) if handle.details.is_none() => Era::UpTo1_14,
         KeyedStateHandle::Incremental(_)
         | KeyedStateHandle::Changelog(_)
         | KeyedStateHandle::Delta(_) => Era::Since1_15,

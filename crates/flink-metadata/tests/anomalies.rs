@@ -243,3 +243,47 @@ fn offsets_outside_their_stream() {
     assert_eq!(with(state_of(101, Some(STREAM_BYTES))), [outside(2, 101)]);
     assert_eq!(with(state_of(101, None)), []);
 }
+
+#[test]
+fn one_subtask_in_an_encoding_older_than_the_rest() {
+    let outdated = |version: u32| {
+        let mut metadata = sound();
+        metadata.version = version;
+        for (subtask, kind) in metadata.operators[0].subtasks.iter_mut().zip([
+            KeyGroupsKind::V1,
+            KeyGroupsKind::Savepoint,
+            KeyGroupsKind::Savepoint,
+        ]) {
+            set_kind(subtask, kind);
+        }
+        metadata.anomalies()
+    };
+    for version in [3, 4] {
+        let [anomaly] = &outdated(version)[..] else {
+            panic!("version {version}")
+        };
+        let expected = AnomalyKind::OutdatedEncoding { subtask: 2 };
+        assert_eq!(anomaly.kind, expected, "version {version}");
+        assert!(anomaly.kind.is_certain());
+    }
+}
+
+#[test]
+fn an_old_encoding_is_sound_where_nothing_is_newer() {
+    let mut metadata = sound();
+    for subtask in &mut metadata.operators[0].subtasks {
+        set_kind(subtask, KeyGroupsKind::V1);
+    }
+    assert_eq!(metadata.anomalies(), []);
+    // But Flink 1.16, the first to write version 4, no longer used it.
+    metadata.version = 4;
+    assert_eq!(metadata.anomalies().len(), 3);
+}
+
+fn set_kind(subtask: &mut Subtask, kind: KeyGroupsKind) {
+    let state = subtask.state.as_mut().unwrap();
+    let Some(KeyedStateHandle::KeyGroups(handle)) = &mut state.managed_keyed else {
+        panic!("{state:?}")
+    };
+    handle.kind = kind;
+}
