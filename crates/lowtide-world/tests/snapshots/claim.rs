@@ -39,7 +39,7 @@ fn level_1_names_the_file_that_flink_fails_on_after_a_claim() {
     let findings = level_1::findings(&level_1::read(&checkpoint).unwrap());
     let missing: Vec<&str> = findings
         .iter()
-        .filter_map(|line| line.strip_prefix("missing: "))
+        .filter_map(|line| line.strip_prefix("missing: file:"))
         .collect();
     assert!(!missing.is_empty(), "{findings:?}");
 

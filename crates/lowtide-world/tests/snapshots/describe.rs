@@ -260,6 +260,12 @@ fn stream(stream: &StreamHandle) -> Value {
     if let Some(path) = path {
         described["path"] = json!(path);
     }
+    if let StreamHandle::EmptySegment = stream {
+        // `EmptySegmentFileStateHandle.EMPTY` is a constant; nothing of it is in the file.
+        described["path"] = json!("empty");
+        described["start"] = json!(0);
+        described["scope"] = json!("EXCLUSIVE");
+    }
     if let StreamHandle::Segment(segment) = stream {
         described["start"] = json!(segment.start);
         described["scope"] = json!(match segment.scope {

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lowtide_core::flink_metadata::{KeyedStateHandle, Metadata, OperatorId, SubtaskState, parse};
-use serde_json::Value;
 use testbench::flink::{Backend, Cluster, JobHandle, JobSpec, Release};
 use testbench::http::until;
 
@@ -132,32 +131,39 @@ fn take(cluster: &Cluster, setup: Setup) -> Vec<Snapshot> {
         .unwrap();
     let canonical = canonical(cluster, setup, &job);
     if setup == Setup::Changelog {
-        // After a native savepoint Flink may never make a base again: the savepoint takes the number of the
-        // next one, and Flink waits for that to be confirmed.
+        // Before the native savepoint: after it, 2.3 never made a base again. The savepoint takes the number of
+        // the next one ("materialization:1 not confirmed or failed or cancelled, skip trigger new one").
         checkpoint_like(cluster, &job, "a base and changes", has_base_and_changes);
     }
-    let native = savepoint(cluster, setup, &job, "NATIVE");
+    let native = has_native(release, setup).then(|| savepoint(cluster, setup, &job, "NATIVE"));
     stopped.wait_running().unwrap();
     // A drained job ends for good; one setup is enough to see what Flink calls that.
     let drain = setup == Setup::HashMap;
     let trigger = stopped.trigger_stop("CANONICAL", drain).unwrap();
     let checkpoint = checkpoint(cluster, setup, &job);
-    let stop = location(&stopped.wait_savepoint(&trigger, LIMIT).unwrap());
+    let stop = wait(&stopped, &trigger);
     let stop_kind = if drain { Kind::Terminate } else { Kind::Suspend };
-    [
-        (Kind::Canonical, canonical),
+    let found = [
+        (Kind::Canonical, Some(canonical)),
         (Kind::Native, native),
-        (stop_kind, stop),
-        (Kind::Checkpoint, checkpoint),
-    ]
-    .into_iter()
-    .map(|(kind, directory)| Snapshot {
-        release,
-        setup,
-        kind,
-        directory,
-    })
-    .collect()
+        (stop_kind, Some(stop)),
+        (Kind::Checkpoint, Some(checkpoint)),
+    ];
+    let found = found.into_iter().filter_map(|(kind, directory)| {
+        Some(Snapshot {
+            release,
+            setup,
+            kind,
+            directory: directory?,
+        })
+    });
+    found.collect()
+}
+
+/// Up to 1.17 a job with a changelog that is asked for a native savepoint fails: "Configured state backend
+/// (…ChangelogStateBackend…) does not support NATIVE savepoints" (`StreamTask.checkForcedFullSnapshotSupport`).
+fn has_native(release: Release, setup: Setup) -> bool {
+    setup != Setup::Changelog || release >= Release::V1_20
 }
 
 fn spec(release: Release, setup: Setup, name: &str) -> JobSpec {
@@ -233,7 +239,7 @@ fn savepoint(cluster: &Cluster, setup: Setup, job: &JobHandle, format: &str) -> 
     let trigger = job.trigger_savepoint(format).unwrap();
     // A savepoint waits for every record in front of it.
     job.control.heal().unwrap();
-    location(&job.wait_savepoint(&trigger, LIMIT).unwrap())
+    wait(job, &trigger)
 }
 
 /// The checkpoint that Flink retains when the job is cancelled.
@@ -310,8 +316,12 @@ fn metadata_in(directory: &Path) -> Option<Metadata> {
     Some(parse(&bytes).unwrap_or_else(|error| panic!("{}: {error}", directory.display())))
 }
 
-fn location(operation: &Value) -> PathBuf {
+fn wait(job: &JobHandle, trigger: &str) -> PathBuf {
+    let operation = job.wait_savepoint(trigger, LIMIT).unwrap();
     let location = operation["location"].as_str();
-    let location = location.unwrap_or_else(|| panic!("no savepoint: {operation}"));
+    let location = location.unwrap_or_else(|| {
+        let cause = operation["failure-cause"]["stack-trace"].as_str();
+        panic!("{}: {cause:?}\n{}", job.name, job.last_failure())
+    });
     PathBuf::from(location.trim_start_matches("file:"))
 }
