@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::handle::{KeyGroupRange, KeyGroupsKind, KeyedStateHandle, OperatorStateHandle, StreamHandle};
+use crate::handle::{KeyGroupRange, KeyedStateHandle, OperatorStateHandle, StreamHandle};
 use crate::model::{Metadata, Operator, Subtask};
 use crate::operator_id::OperatorId;
 
@@ -74,12 +74,6 @@ pub enum AnomalyKind {
         /// The key groups that are missing.
         range: KeyGroupRange,
     },
-    /// Keyed state in an encoding that its writer no longer used (tags 3 and 5, up to Flink 1.14), beside what
-    /// only newer releases write. One bit makes tag 3 of tag 7.
-    OutdatedEncoding {
-        /// The subtask.
-        subtask: u32,
-    },
     /// An offset points outside its stream.
     OffsetOutOfStream {
         /// The subtask.
@@ -138,10 +132,6 @@ impl fmt::Display for AnomalyKind {
             }
             Self::KeyGroupsOverlap { range } => write!(f, "{range} in two subtasks"),
             Self::KeyGroupsMissing { range } => write!(f, "{range} in no subtask"),
-            Self::OutdatedEncoding { subtask } => write!(
-                f,
-                "subtask {subtask} has keyed state encoded as by releases before the one that wrote the rest"
-            ),
             Self::OffsetOutOfStream {
                 subtask,
                 offset,
@@ -173,10 +163,6 @@ impl Metadata {
     pub fn anomalies(&self) -> Vec<Anomaly> {
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
-        let newest = self.operators.iter().flat_map(managed_keyed).map(era).max();
-        let is_outdated = |handle: &KeyedStateHandle| {
-            era(handle) == Era::UpTo1_14 && (self.version > 3 || newest > Some(Era::UpTo1_14))
-        };
         for operator in &self.operators {
             let mut kinds = Vec::new();
             if !seen.insert(operator.id) {
@@ -185,7 +171,6 @@ impl Metadata {
             check_parallelism(operator, &mut kinds);
             check_subtasks(operator, &mut kinds);
             check_key_groups(operator, &mut kinds);
-            check_encodings(operator, &is_outdated, &mut kinds);
             operator
                 .subtasks
                 .iter()
@@ -229,52 +214,6 @@ fn check_subtasks(operator: &Operator, found: &mut Vec<AnomalyKind>) {
         }
         if !seen.insert(subtask) {
             found.push(AnomalyKind::DuplicateSubtask { subtask });
-        }
-    }
-}
-
-/// Which releases write an encoding of keyed state.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Era {
-    /// None after 1.14.
-    UpTo1_14,
-    /// Canonical savepoints from 1.13 on: each of their handles has this encoding.
-    Since1_13,
-    /// Those from 1.15 on.
-    Since1_15,
-}
-
-/// The tags of `MetadataV2V3SerializerBase.serializeKeyedStateHandle`, release by release.
-fn era(handle: &KeyedStateHandle) -> Era {
-    match handle {
-        KeyedStateHandle::KeyGroups(handle) => match handle.kind {
-            KeyGroupsKind::V1 => Era::UpTo1_14,
-            KeyGroupsKind::Savepoint => Era::Since1_13,
-            KeyGroupsKind::V2 { .. } => Era::Since1_15,
-        },
-        KeyedStateHandle::Incremental(handle) if handle.details.is_none() => Era::UpTo1_14,
-        KeyedStateHandle::Incremental(_)
-        | KeyedStateHandle::Changelog(_)
-        | KeyedStateHandle::Delta(_) => Era::Since1_15,
-    }
-}
-
-fn managed_keyed(operator: &Operator) -> impl Iterator<Item = &KeyedStateHandle> {
-    let states = operator.subtasks.iter().filter_map(|it| it.state.as_deref());
-    states.filter_map(|state| state.managed_keyed.as_ref())
-}
-
-/// Only managed state: 1.13 and 1.14 write raw keyed state in the old encoding into canonical savepoints.
-fn check_encodings(
-    operator: &Operator,
-    is_outdated: &impl Fn(&KeyedStateHandle) -> bool,
-    found: &mut Vec<AnomalyKind>,
-) {
-    for subtask in &operator.subtasks {
-        let keyed = subtask.state.as_ref().and_then(|it| it.managed_keyed.as_ref());
-        if keyed.is_some_and(is_outdated) {
-            let subtask = subtask.index;
-            found.push(AnomalyKind::OutdatedEncoding { subtask });
         }
     }
 }

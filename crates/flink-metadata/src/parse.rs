@@ -67,10 +67,6 @@ pub fn parse(bytes: &[u8]) -> Result<Metadata, ParseError> {
     }
 }
 
-/// The count of subtasks of an operator all of whose subtasks had finished
-/// (`MetadataV3Serializer.serializeOperatorState`).
-const FULLY_FINISHED: i32 = -1;
-
 /// Checks the magic number and gives the version.
 fn header(reader: &mut Reader<'_>) -> Result<u32, ParseError> {
     let found = reader.u32_bits().within("header")?;
@@ -152,15 +148,7 @@ fn operator(reader: &mut Reader<'_>, version: u32) -> Result<Operator, ParseErro
     }
     let fully_finished = version >= VERSION_WITH_COORDINATORS && next_is_negative(reader);
     let subtasks = if fully_finished {
-        let at = reader.at();
-        let found = reader.i32()?;
-        // Flink takes any negative number for it but writes this one: another is a damaged count.
-        if found != FULLY_FINISHED {
-            let what = "count of subtasks";
-            let found = found.into();
-            let kind = ParseErrorKind::BadValue { what, found };
-            return Err(ParseError::new(at, kind));
-        }
+        let _negative_count = reader.i32()?;
         if coordinator.is_some() {
             return Err(reader.error(ParseErrorKind::FinishedWithCoordinator));
         }

@@ -133,24 +133,12 @@ fn key_groups(reader: &mut Reader<'_>) -> Result<(KeyGroupRange, Vec<i64>), Pars
     Ok((range, offsets))
 }
 
-/// `int` 0, or 1 and a handle that may still be null.
-///
-/// Flink takes any other `int` for 1 but writes none: it comes from bytes that slipped, which would fall into
-/// step again at a null.
+/// `int` 0, or another `int` and a handle that may still be null.
 pub(crate) fn opt_operator_state(
     reader: &mut Reader<'_>,
 ) -> Result<Option<OperatorStateHandle>, ParseError> {
-    let at = reader.at();
-    match reader.i32()? {
-        0 => return Ok(None),
-        1 => {}
-        found => {
-            let kind = ParseErrorKind::BadValue {
-                what: "count of operator state handles",
-                found: found.into(),
-            };
-            return Err(ParseError::new(at, kind));
-        }
+    if reader.i32()? == 0 {
+        return Ok(None);
     }
     let merges = match reader.u8()? {
         tag::NULL => return Ok(None),

@@ -240,25 +240,6 @@ fn finished_operators_and_subtasks_are_negative_numbers() {
 }
 
 #[test]
-fn numbers_that_flink_takes_but_does_not_write_are_refused() {
-    let operator = || {
-        let head = Bytes::file(3).i64(1).i32(0).i32(1);
-        head.raw(&ID).i32(1).i32(4).u8(0)
-    };
-    for (bytes, what, found) in [
-        (operator().i32(-2), "count of subtasks", -2),
-        (
-            operator().i32(1).i32(0).i32(1 << 24).u8(0),
-            "count of operator state handles",
-            1 << 24,
-        ),
-    ] {
-        let error = parse(&bytes.0).unwrap_err();
-        assert_eq!(error.kind, ParseErrorKind::BadValue { what, found });
-    }
-}
-
-#[test]
 fn a_finished_operator_with_coordinator_state_is_refused() {
     let head = Bytes::file(3).i64(1).i32(0).i32(1).raw(&ID).i32(1).i32(4);
     let error = parse(&head.u8(1).utf("label").i32(0).i32(-1).0).unwrap_err();

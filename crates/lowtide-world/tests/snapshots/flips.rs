@@ -114,17 +114,19 @@ impl Base {
 impl Unseen {
     /// Holds what was found against the table, and asks Flink about one changed file of each field.
     pub fn judge(&self, release: Release, scratch: &Path) {
-        let folder = scratch.join("changed");
-        fs::create_dir(&folder).unwrap();
         let mut paths = Vec::new();
         for (number, (_, bytes)) in self.0.values().enumerate() {
-            let path = folder.join(number.to_string());
+            // Flink resolves relative handles only in a directory that has a `_metadata`.
+            let folder = scratch.join("changed").join(number.to_string());
+            fs::create_dir_all(&folder).unwrap();
+            let path = folder.join("_metadata");
             fs::write(&path, bytes).unwrap();
             paths.push(path);
         }
         let dumps = dump_metadata(release, &paths).unwrap();
         let found = self.0.iter().zip(dumps).map(|((name, _), dump)| {
             let noticed = match dump["error"].as_str() {
+                Some(e) if { crate::say(&format!("ERR {name} {e}")); false } => unreachable!(),
                 Some(_) => Noticed::ByFlink,
                 None => Noticed::ByBaseline,
             };
