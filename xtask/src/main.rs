@@ -5,6 +5,7 @@
 mod bench;
 mod cargo;
 mod demo;
+mod fuzz;
 mod gen_files;
 mod image;
 mod sim;
@@ -47,6 +48,9 @@ enum Command {
     /// Send the requests of `lowtide run` and nothing else; `bench oneshot` starts it
     #[command(hide = true)]
     Load(bench::load::Order),
+    /// Read one `_metadata` for each line of input; `bench metadata` starts it
+    #[command(hide = true)]
+    ReadMetadata(bench::metadata::Order),
     /// Walk many seeds of the simulator
     Sim {
         /// How many seeds
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Command::Test { without } => Ok(test::run(without)),
         Command::Bench(order) => bench::run(&order),
         Command::Load(order) => bench::load::run(&order),
+        Command::ReadMetadata(order) => bench::metadata::read_turns(&order),
         Command::Soak => Ok(test::soak()),
         Command::Sim {
             seeds,

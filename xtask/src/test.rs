@@ -2,7 +2,7 @@
 
 use std::process::Command;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
@@ -10,12 +10,16 @@ use testbench::flink::Release;
 use testbench::kubernetes;
 
 use crate::stage::{self, Counts, Stages};
-use crate::{cargo, demo, image, sim};
+use crate::{cargo, demo, fuzz, image, sim};
 
 /// Seeds that `test` walks; `soak` walks [`SOAK_SEEDS`].
 const TEST_SEEDS: u64 = 400;
 /// Seeds that `soak` walks.
 const SOAK_SEEDS: u64 = 4_000;
+/// How long `test` runs each fuzz target.
+const TEST_FUZZ: Duration = Duration::from_secs(30);
+/// How long `soak` runs each fuzz target.
+const SOAK_FUZZ: Duration = Duration::from_mins(10);
 /// Set for the tests of `soak`: they then run in full.
 const SOAK: &str = "LOWTIDE_SOAK";
 
@@ -93,6 +97,7 @@ pub fn run(without: Option<Without>) -> bool {
         stages.run(&format!("simulation of {TEST_SEEDS} seeds"), || {
             sim::sweep(1, TEST_SEEDS)
         });
+        stages.run("fuzz", || fuzz::run(TEST_FUZZ));
         stages.run("the demo, once", || demo::run(true, false).map(Counts::one));
     }
     stages.close()
@@ -127,6 +132,7 @@ pub fn soak() -> bool {
     stages.run(&format!("simulation of {SOAK_SEEDS} seeds"), || {
         sim::sweep(1, SOAK_SEEDS)
     });
+    stages.run("fuzz", || fuzz::run(SOAK_FUZZ));
     stages.close()
 }
 

@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
         &["lowtide-core", "lowtide-catalog", "lowtide-world"],
     ),
     ("testbench", &[]),
-    ("xtask", &["lowtide-sim", "testbench"]),
+    ("xtask", &["flink-metadata", "lowtide-sim", "testbench"]),
 ];
 
 /// Who may depend on whom for tests alone. Besides the testbench these are a crate's own features

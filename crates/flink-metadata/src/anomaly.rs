@@ -6,9 +6,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::handle::{KeyGroupRange, KeyedStateHandle, OperatorStateHandle, StreamHandle};
+use crate::handle::{
+    ChangelogDelta, KeyGroupRange, KeyGroupsKind, KeyedStateHandle, OperatorStateHandle,
+    StreamHandle,
+};
 use crate::model::{Metadata, Operator, Subtask};
 use crate::operator_id::OperatorId;
+use crate::parse::VERSION_WITH_PROPERTIES;
+use crate::properties::SavepointFormat;
 
 /// The largest possible maximum parallelism
 /// (`KeyGroupRangeAssignment.UPPER_BOUND_MAX_PARALLELISM`).
@@ -74,6 +79,30 @@ pub enum AnomalyKind {
         /// The key groups that are missing.
         range: KeyGroupRange,
     },
+    /// The managed keyed state of a canonical savepoint is not in the encoding of one
+    /// (`KeyGroupsSavepointStateHandle`).
+    NotCanonical {
+        /// The subtask.
+        subtask: u32,
+    },
+    /// A keyed handle in an encoding that Flink wrote up to 1.15 only, in metadata of a later version. Flink
+    /// writes all handles anew in each snapshot.
+    OutdatedEncoding {
+        /// The subtask.
+        subtask: u32,
+    },
+    /// Managed keyed state in the encoding of a canonical savepoint, beside such in that of a checkpoint.
+    ///
+    /// Only in metadata that does not say what it is (before Flink 1.16).
+    MixedEncodings {
+        /// The subtask whose encoding is not that of the first.
+        subtask: u32,
+    },
+    /// The label or path of a stream holds U+0000, which no path can.
+    NulInPath {
+        /// The subtask; `None` for the coordinator.
+        subtask: Option<u32>,
+    },
     /// An offset points outside its stream.
     OffsetOutOfStream {
         /// The subtask.
@@ -86,11 +115,15 @@ pub enum AnomalyKind {
 }
 
 impl AnomalyKind {
-    /// Whether a correct Flink can never write this. Only
-    /// [`KeyGroupsMissing`](Self::KeyGroupsMissing) has a harmless cause, a rare one.
+    /// Whether a correct Flink can never write this. [`KeyGroupsMissing`](Self::KeyGroupsMissing) has a
+    /// harmless cause, a rare one; and [`MixedEncodings`](Self::MixedEncodings) was never seen, but nothing in
+    /// Flink forbids it.
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        !matches!(self, Self::KeyGroupsMissing { .. })
+        !matches!(
+            self,
+            Self::KeyGroupsMissing { .. } | Self::MixedEncodings { .. }
+        )
     }
 }
 
@@ -132,6 +165,22 @@ impl fmt::Display for AnomalyKind {
             }
             Self::KeyGroupsOverlap { range } => write!(f, "{range} in two subtasks"),
             Self::KeyGroupsMissing { range } => write!(f, "{range} in no subtask"),
+            Self::NotCanonical { subtask } => write!(
+                f,
+                "subtask {subtask} has keyed state that is not canonical, in a canonical savepoint"
+            ),
+            Self::OutdatedEncoding { subtask } => write!(
+                f,
+                "subtask {subtask} has keyed state in an encoding older than the metadata's version"
+            ),
+            Self::MixedEncodings { subtask } => write!(
+                f,
+                "subtask {subtask} has keyed state of another kind of snapshot than the first"
+            ),
+            Self::NulInPath { subtask: None } => write!(f, "U+0000 in a path of the coordinator"),
+            Self::NulInPath {
+                subtask: Some(subtask),
+            } => write!(f, "U+0000 in a path of subtask {subtask}"),
             Self::OffsetOutOfStream {
                 subtask,
                 offset,
@@ -163,6 +212,7 @@ impl Metadata {
     pub fn anomalies(&self) -> Vec<Anomaly> {
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
+        let mut encodings = Encodings::of(self);
         for operator in &self.operators {
             let mut kinds = Vec::new();
             if !seen.insert(operator.id) {
@@ -171,6 +221,8 @@ impl Metadata {
             check_parallelism(operator, &mut kinds);
             check_subtasks(operator, &mut kinds);
             check_key_groups(operator, &mut kinds);
+            check_paths(operator, &mut kinds);
+            encodings.check(operator, &mut kinds);
             operator
                 .subtasks
                 .iter()
@@ -182,6 +234,104 @@ impl Metadata {
             }));
         }
         found
+    }
+}
+
+/// How keyed state is encoded depends on what the snapshot is and on its version.
+struct Encodings {
+    is_canonical: Option<bool>,
+    version: u32,
+    /// Whether the first managed keyed state has the encoding of a canonical savepoint.
+    is_first_canonical: Option<bool>,
+}
+
+impl Encodings {
+    fn of(metadata: &Metadata) -> Self {
+        let told = metadata.properties.as_ref();
+        Self {
+            is_canonical: told.map(|it| it.format == Some(SavepointFormat::Canonical)),
+            version: metadata.version,
+            is_first_canonical: None,
+        }
+    }
+
+    fn check(&mut self, operator: &Operator, found: &mut Vec<AnomalyKind>) {
+        for Subtask { index, state } in &operator.subtasks {
+            let Some(state) = state else { continue };
+            let subtask = *index;
+            if let Some(handle) = &state.managed_keyed {
+                found.extend(self.of_managed(handle, subtask));
+            }
+            let keyed = [&state.managed_keyed, &state.raw_keyed];
+            let mut keyed = keyed.into_iter().flatten();
+            if self.version >= VERSION_WITH_PROPERTIES && keyed.any(is_outdated) {
+                found.push(AnomalyKind::OutdatedEncoding { subtask });
+            }
+        }
+    }
+
+    fn of_managed(&mut self, handle: &KeyedStateHandle, subtask: u32) -> Option<AnomalyKind> {
+        let is_canonical = matches!(handle, KeyedStateHandle::KeyGroups(handle)
+            if handle.kind == KeyGroupsKind::Savepoint);
+        match self.is_canonical {
+            Some(true) => (!is_canonical).then_some(AnomalyKind::NotCanonical { subtask }),
+            Some(false) => None,
+            None => (*self.is_first_canonical.get_or_insert(is_canonical) != is_canonical)
+                .then_some(AnomalyKind::MixedEncodings { subtask }),
+        }
+    }
+}
+
+/// Encodings that Flink 1.16, the first to write version 4, writes no longer.
+fn is_outdated(handle: &KeyedStateHandle) -> bool {
+    match handle {
+        KeyedStateHandle::KeyGroups(handle) => handle.kind == KeyGroupsKind::V1,
+        KeyedStateHandle::Incremental(handle) => handle.details.is_none(),
+        KeyedStateHandle::Changelog(handle) => {
+            handle.checkpoint_id.is_none()
+                || handle.materialized.iter().any(is_outdated)
+                || handle.delta.iter().any(is_outdated_delta)
+        }
+        KeyedStateHandle::Delta(delta) => is_outdated_delta(delta),
+    }
+}
+
+fn is_outdated_delta(delta: &ChangelogDelta) -> bool {
+    matches!(
+        delta,
+        ChangelogDelta::Streams {
+            storage_identifier: None,
+            ..
+        }
+    )
+}
+
+fn check_paths(operator: &Operator, found: &mut Vec<AnomalyKind>) {
+    if operator.coordinator.as_ref().is_some_and(has_nul) {
+        found.push(AnomalyKind::NulInPath { subtask: None });
+    }
+    for subtask in &operator.subtasks {
+        let Some(state) = &subtask.state else {
+            continue;
+        };
+        if state.streams().into_iter().any(has_nul) {
+            let subtask = Some(subtask.index);
+            found.push(AnomalyKind::NulInPath { subtask });
+        }
+    }
+}
+
+fn has_nul(stream: &StreamHandle) -> bool {
+    match stream {
+        StreamHandle::Inline { name, .. } => name.contains('\0'),
+        StreamHandle::File { path, .. } | StreamHandle::Relative { path, .. } => {
+            path.contains('\0')
+        }
+        StreamHandle::KeyGroups { stream, .. } => has_nul(stream),
+        StreamHandle::Segment(segment) => {
+            segment.path.contains('\0') || segment.logical_file_id.contains('\0')
+        }
+        StreamHandle::EmptySegment => false,
     }
 }
 

@@ -119,7 +119,8 @@ pub enum ParseErrorKind {
 fn explain_version(version: i32) -> &'static str {
     match version {
         1 => "written by Flink 1.1 or 1.2, which Flink itself reads no longer",
-        7.. => "which is newer than Flink 2.3",
+        7 => "which is newer than Flink 2.3: no release wrote it, its development branch does",
+        8.. => "which is newer than Flink 2.3",
         _ => "which no release of Flink wrote",
     }
 }

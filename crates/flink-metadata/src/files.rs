@@ -90,6 +90,56 @@ fn operator_files(operator: &Operator) -> impl Iterator<Item = FileRef<'_>> {
     found.files.into_iter()
 }
 
+impl SubtaskState {
+    /// Every stream of the subtask, in the order of the metadata.
+    pub(crate) fn streams(&self) -> Vec<&StreamHandle> {
+        let operator = [&self.managed_operator, &self.raw_operator];
+        let mut streams: Vec<_> = operator
+            .into_iter()
+            .flatten()
+            .map(|it| &it.stream)
+            .collect();
+        for handle in [&self.managed_keyed, &self.raw_keyed].into_iter().flatten() {
+            handle.push_streams(&mut streams);
+        }
+        let channels = self.input_channels.iter().chain(&self.output_channels);
+        streams.extend(channels.map(
+            |(ChannelState::Single { stream, .. } | ChannelState::Merged { stream, .. })| stream,
+        ));
+        streams
+    }
+}
+
+impl KeyedStateHandle {
+    fn push_streams<'a>(&'a self, streams: &mut Vec<&'a StreamHandle>) {
+        match self {
+            Self::KeyGroups(handle) => streams.push(&handle.stream),
+            Self::Incremental(handle) => {
+                streams.push(&handle.meta);
+                let files = handle.shared.iter().chain(&handle.private);
+                streams.extend(files.map(|file| &file.stream));
+            }
+            Self::Changelog(handle) => {
+                for base in &handle.materialized {
+                    base.push_streams(streams);
+                }
+                for delta in &handle.delta {
+                    delta.push_streams(streams);
+                }
+            }
+            Self::Delta(delta) => delta.push_streams(streams),
+        }
+    }
+}
+
+impl ChangelogDelta {
+    fn push_streams<'a>(&'a self, found: &mut Vec<&'a StreamHandle>) {
+        if let Self::Streams { streams, .. } = self {
+            found.extend(streams.iter().map(|piece| &piece.stream));
+        }
+    }
+}
+
 struct Collector<'a> {
     operator: OperatorId,
     files: Vec<FileRef<'a>>,

@@ -43,6 +43,7 @@ enum Node<'a> {
     UnfinishedClass,
     String(String),
     Enum {
+        class: Value,
         constant: Value,
     },
     Object {
@@ -53,6 +54,8 @@ enum Node<'a> {
 
 struct Class<'a> {
     name: String,
+    serial_version: i64,
+    flags: u8,
     fields: Vec<Field<'a>>,
     superclass: Value,
 }
@@ -60,6 +63,18 @@ struct Class<'a> {
 struct Field<'a> {
     kind: u8,
     name: &'a [u8],
+    /// The name of the class of an object, as a string.
+    class: Value,
+}
+
+/// A class as its description must be: a difference is one that Java refuses, too.
+pub(crate) struct Known {
+    pub(crate) name: &'static str,
+    pub(crate) serial_version: i64,
+    pub(crate) flags: u8,
+    /// Objects among the fields and their classes, in Java's notation.
+    pub(crate) objects: &'static [(&'static str, &'static str)],
+    pub(crate) superclass: Option<&'static str>,
 }
 
 /// Reads one object from its stream header on.
@@ -107,13 +122,14 @@ impl<'a> Objects<'a> {
     }
 
     fn read_enum(&mut self, reader: &mut Reader<'a>) -> Result<Value, ParseError> {
-        self.read_class(reader)?;
+        let class = self.read_class(reader)?;
         let number = self.0.len();
         self.0.push(Node::Enum {
+            class,
             constant: Value::Null,
         });
         let constant = self.read_value(reader)?;
-        self.0[number] = Node::Enum { constant };
+        self.0[number] = Node::Enum { class, constant };
         Ok(Value::Handle(number))
     }
 
@@ -191,11 +207,12 @@ impl<'a> Objects<'a> {
 
     fn read_new_class(&mut self, reader: &mut Reader<'a>) -> Result<Value, ParseError> {
         let name = reader.string()?;
-        let _serial_version_uid = reader.i64()?;
+        let serial_version = reader.i64()?;
         let number = self.0.len();
         self.0.push(Node::UnfinishedClass);
         let custom = bad(reader, "a class with a serialization of its own");
-        if reader.u8()? & !SC_ENUM != SC_SERIALIZABLE {
+        let flags = reader.u8()?;
+        if flags & !SC_ENUM != SC_SERIALIZABLE {
             return Err(custom);
         }
         let fields = self.read_fields(reader)?;
@@ -206,6 +223,8 @@ impl<'a> Objects<'a> {
         let superclass = self.read_class(reader)?;
         self.0[number] = Node::Class(Box::new(Class {
             name,
+            serial_version,
+            flags,
             fields,
             superclass,
         }));
@@ -218,12 +237,41 @@ impl<'a> Objects<'a> {
             let kind = reader.u8()?;
             let length = usize::from(reader.u16()?);
             let name = reader.bytes(length)?;
-            if matches!(kind, b'L' | b'[') {
-                self.read_value(reader)?;
-            }
-            fields.push(Field { kind, name });
+            let class = if matches!(kind, b'L' | b'[') {
+                self.read_value(reader)?
+            } else {
+                Value::Null
+            };
+            fields.push(Field { kind, name, class });
         }
         Ok(fields)
+    }
+
+    /// Whether every class is one of those, and described as it is there.
+    pub(crate) fn are_known(&self, known: &[Known]) -> bool {
+        self.0.iter().all(|node| match node {
+            Node::Class(class) => known
+                .iter()
+                .find(|known| known.name == class.name)
+                .is_some_and(|known| self.is_like(class, known)),
+            _ => true,
+        })
+    }
+
+    fn is_like(&self, class: &Class<'_>, known: &Known) -> bool {
+        let superclass = self.node(class.superclass).map(|node| match node {
+            Node::Class(class) => class.name.as_str(),
+            _ => "",
+        });
+        let are_alike = class.fields.iter().all(|field| {
+            let wanted = known.objects.iter();
+            let mut wanted = wanted.filter(|(name, _)| name.as_bytes() == field.name);
+            wanted.all(|(_, wanted)| self.string(field.class) == Some(*wanted))
+        });
+        class.serial_version == known.serial_version
+            && class.flags == known.flags
+            && superclass == known.superclass
+            && are_alike
     }
 
     fn node(&self, value: Value) -> Option<&Node<'a>> {
@@ -265,10 +313,17 @@ impl<'a> Objects<'a> {
         self.string(self.field(object, name)?)
     }
 
-    /// Name of the constant in a field whose type is an enum.
-    pub(crate) fn enum_field(&self, object: Value, name: &str) -> Option<&str> {
-        match self.node(self.field(object, name)?)? {
-            Node::Enum { constant } => self.string(*constant),
+    /// Name of the constant in a field whose type is this enum.
+    pub(crate) fn enum_field(&self, object: Value, name: &str, class: &str) -> Option<&str> {
+        let Node::Enum {
+            class: found,
+            constant,
+        } = self.node(self.field(object, name)?)?
+        else {
+            return None;
+        };
+        match self.node(*found)? {
+            Node::Class(found) if found.name == class => self.string(*constant),
             _ => None,
         }
     }

@@ -5,6 +5,16 @@
 //! operators, parallelism, and every file with its size. This crate turns its bytes into owned
 //! structures. It does no I/O, needs no JVM, and depends on no Flink.
 //!
+//! | to | use |
+//! |---|---|
+//! | read a file whole | [`parse`] |
+//! | pass over a file of a million handles without holding them | [`events`] on bytes, [`EventReader`] on any [`Read`](std::io::Read) |
+//! | know which files must be there, and how large | [`Metadata::files`], [`HandleRef::file`] |
+//! | find contradictions | [`Metadata::anomalies`] |
+//! | know the operator states by name | [`Operator::operator_states`] |
+//! | know the keyed states by name and kind | [`keyed_states`], [`HeaderScan`], [`read_keyed_states`] |
+//! | give operators of old files their names | [`OperatorId::from_uid`] |
+//!
 //! # Example
 //!
 //! ```
@@ -54,7 +64,7 @@
 //! | 4 | 1.16 to 1.20 | [`Properties`]: what kind of snapshot it is |
 //! | 5 | 2.0 | names and uids of operators |
 //! | 6 | 2.1 to 2.3 | merged records in flight |
-//! | 7 and later | not released | refused: [`ParseErrorKind::UnsupportedVersion`] |
+//! | 7 and later | no release up to 2.3 | refused: [`ParseErrorKind::UnsupportedVersion`] |
 //!
 //! All handles are read: key groups, LSM files, changelogs, merged files, records in flight. One
 //! layout is not: Flink 1.14 had a changelog backend of its own encoding, which no released job
@@ -63,9 +73,37 @@
 //! # What a parsed file proves
 //!
 //! The grammar ends exactly where the file must, so a file that is cut off at any byte is an error.
-//! The format has no checksum: a changed byte inside a name or an offset goes unseen.
-//! [`Metadata::anomalies`] finds contradictions; [`Metadata::files`] tells what to look up. Whether
-//! a job can use the state, only Flink can tell.
+//! Every tag, length and count that is changed is an error, an anomaly or a missing file; the tests
+//! change each bit of 40 real snapshots. But the format has no checksum: a changed byte inside a
+//! name or an offset goes unseen. [`Metadata::anomalies`] finds contradictions; [`Metadata::files`]
+//! tells what to look up. Whether a job can use the state, only Flink can tell.
+//!
+//! Where Flink's reader is lenient, this one is not, and refuses what no release writes: bytes after
+//! the end, booleans and presence flags other than 0 and 1, properties of unknown classes.
+//!
+//! # Files of a million handles
+//!
+//! [`parse`] keeps everything, in about twice the size of the file. [`EventReader`] takes
+//! [`READ_BUFFER_BYTES`] for a file of any size, [`events`] takes no memory at all besides the bytes
+//! it is given; both borrow paths and names instead of copying them.
+//!
+//! ```
+//! use flink_metadata::{EventReader, FilePath, ReadError};
+//!
+//! /// The absolute paths that a snapshot refers to, one after another.
+//! fn print_absolute(source: impl std::io::Read) -> Result<(), ReadError> {
+//!     let mut reader = EventReader::new(source);
+//!     while let Some(event) = reader.next_event()? {
+//!         let Some(handle) = event.into_handle() else { continue };
+//!         if let Some(FilePath::Absolute(uri)) = handle.file().map(|file| file.path) {
+//!             println!("{} needs {uri}", handle.operator);
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! # print_absolute(&[&[0x49, 0x60, 0x67, 0x2d, 0, 0, 0, 3][..], &[0; 16]].concat()[..])?;
+//! # Ok::<(), ReadError>(())
+//! ```
 //!
 //! # Hostile bytes
 //!
@@ -83,6 +121,7 @@
 
 mod anomaly;
 mod error;
+mod events;
 mod files;
 mod handle;
 mod java;
@@ -95,11 +134,16 @@ mod parse_handle;
 mod properties;
 mod reader;
 mod sizes;
+mod states;
 #[cfg(feature = "write")]
 mod write;
 
 pub use anomaly::{Anomaly, AnomalyKind, MAX_PARALLELISM_LIMIT};
 pub use error::{ParseError, ParseErrorKind, Place};
+pub use events::{
+    Event, EventReader, Events, HandleRef, KeyedStateFormat, OperatorRef, READ_BUFFER_BYTES,
+    ReadError, StatePart, StatePlace, StreamRef, events,
+};
 pub use files::{FilePath, FileRef, SizeRule};
 pub use handle::{
     BackendFile, ChangelogDelta, ChangelogHandle, ChangelogStream, Channel, ChannelState,
@@ -113,6 +157,10 @@ pub use operator_id::{OperatorId, OperatorIdError};
 pub use parse::{VERSION_MAX, VERSION_MIN, parse};
 pub use properties::{Properties, SavepointFormat, SnapshotKind};
 pub use reader::MAX_DEPTH;
+pub use states::{
+    HEADER_BYTES_MAX, HEADER_READ_BYTES, HeaderError, HeaderScan, KeyedState, KeyedStateKind,
+    KeyedStates, ReadHeaderError, keyed_states, read_keyed_states,
+};
 #[cfg(feature = "write")]
 pub use write::{WriteError, write};
 

@@ -4,12 +4,15 @@
 //! two UTF-16 surrogates of three bytes each. A Java string may also hold a surrogate without its
 //! other half, which no Rust string can; it becomes U+FFFD here, the one thing that is not kept.
 
+use std::borrow::Cow;
+
 /// The text, or `None` where `readUTF` would throw `UTFDataFormatException`.
 ///
-/// Like Java, it accepts characters in more bytes than they need.
-pub(crate) fn decode(bytes: &[u8]) -> Option<String> {
+/// Like Java, it accepts characters in more bytes than they need. ASCII, which nearly all names and
+/// paths are, is borrowed.
+pub(crate) fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
     if bytes.is_ascii() {
-        return String::from_utf8(bytes.to_vec()).ok();
+        return str::from_utf8(bytes).ok().map(Cow::Borrowed);
     }
     let mut units = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -34,7 +37,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<String> {
         units.push(unit);
         rest = left;
     }
-    Some(String::from_utf16_lossy(&units))
+    Some(Cow::Owned(String::from_utf16_lossy(&units)))
 }
 
 fn continuation(byte: u8) -> Option<u16> {
@@ -81,7 +84,7 @@ mod tests {
     #[test]
     fn long_text_is_read_whole() {
         let text = "ü".repeat(5000);
-        assert_eq!(decode(text.as_bytes()), Some(text));
+        assert_eq!(decode(text.as_bytes()).as_deref(), Some(text.as_str()));
     }
 
     #[test]

@@ -30,13 +30,13 @@ pub(crate) const VERSION_WITH_NAMES: u32 = 5;
 pub(crate) const VERSION_WITH_CHANNEL_TAGS: u32 = 6;
 
 /// Magic number, length, version, name and byte count.
-const MASTER_STATE_BYTES_MIN: usize = 4 + 4 + 4 + 2 + 4;
+pub(crate) const MASTER_STATE_BYTES_MIN: usize = 4 + 4 + 4 + 2 + 4;
 /// Id, parallelism, maximum parallelism, count of subtasks.
-const OPERATOR_BYTES_MIN: usize = 16 + 4 + 4 + 4;
+pub(crate) const OPERATOR_BYTES_MIN: usize = 16 + 4 + 4 + 4;
 /// A finished subtask is its number alone.
-const SUBTASK_BYTES_MIN: usize = 4;
+pub(crate) const SUBTASK_BYTES_MIN: usize = 4;
 /// Three numbers, count of offsets, size, stream; or three numbers and a stream.
-const CHANNEL_BYTES_MIN: usize = 4 + 8 + 1 + 4;
+pub(crate) const CHANNEL_BYTES_MIN: usize = 4 + 8 + 1 + 4;
 
 /// Reads a `_metadata` file.
 ///
@@ -68,7 +68,7 @@ pub fn parse(bytes: &[u8]) -> Result<Metadata, ParseError> {
 }
 
 /// Checks the magic number and gives the version.
-fn header(reader: &mut Reader<'_>) -> Result<u32, ParseError> {
+pub(crate) fn header(reader: &mut Reader<'_>) -> Result<u32, ParseError> {
     let found = reader.u32_bits().within("header")?;
     if found != MAGIC {
         return Err(ParseError::new(0, ParseErrorKind::NotMetadata { found })).within("header");
@@ -103,16 +103,7 @@ fn body(reader: &mut Reader<'_>, version: u32) -> Result<Metadata, ParseError> {
 }
 
 fn master_state(reader: &mut Reader<'_>) -> Result<MasterState, ParseError> {
-    let at = reader.at();
-    let magic = reader.u32_bits()?;
-    if magic != MASTER_STATE_MAGIC {
-        let found = i64::from(magic);
-        let what = "the magic number of a master state";
-        return Err(ParseError::new(
-            at,
-            ParseErrorKind::BadValue { what, found },
-        ));
-    }
+    master_magic(reader)?;
     let framed_at = reader.at();
     let framed = reader.count("bytes of master state", 1)?;
     let begin = reader.at();
@@ -129,6 +120,20 @@ fn master_state(reader: &mut Reader<'_>) -> Result<MasterState, ParseError> {
         name,
         bytes,
     })
+}
+
+pub(crate) fn master_magic(reader: &mut Reader<'_>) -> Result<(), ParseError> {
+    let at = reader.at();
+    let magic = reader.u32_bits()?;
+    if magic == MASTER_STATE_MAGIC {
+        return Ok(());
+    }
+    let found = i64::from(magic);
+    let what = "the magic number of a master state";
+    Err(ParseError::new(
+        at,
+        ParseErrorKind::BadValue { what, found },
+    ))
 }
 
 fn operator(reader: &mut Reader<'_>, version: u32) -> Result<Operator, ParseError> {
@@ -148,7 +153,7 @@ fn operator(reader: &mut Reader<'_>, version: u32) -> Result<Operator, ParseErro
     }
     let fully_finished = version >= VERSION_WITH_COORDINATORS && next_is_negative(reader);
     let subtasks = if fully_finished {
-        let _negative_count = reader.i32()?;
+        finished_mark(reader)?;
         if coordinator.is_some() {
             return Err(reader.error(ParseErrorKind::FinishedWithCoordinator));
         }
@@ -175,8 +180,24 @@ fn non_empty(text: String) -> Option<String> {
 }
 
 /// Whether the next `int` is there and negative.
-fn next_is_negative(reader: &Reader<'_>) -> bool {
+pub(crate) fn next_is_negative(reader: &Reader<'_>) -> bool {
     reader.clone().i32().is_ok_and(i32::is_negative)
+}
+
+/// Where an operator is finished, its count of subtasks is -1. Flink takes any negative number for that, but
+/// writes no other.
+pub(crate) fn finished_mark(reader: &mut Reader<'_>) -> Result<(), ParseError> {
+    let at = reader.at();
+    match reader.i32()? {
+        -1 => Ok(()),
+        found => {
+            let (what, found) = ("the number of subtasks", found.into());
+            Err(ParseError::new(
+                at,
+                ParseErrorKind::BadValue { what, found },
+            ))
+        }
+    }
 }
 
 /// A coordinator's state is bytes or nothing (`deserializeAndCheckByteStreamStateHandle`).
@@ -233,7 +254,7 @@ pub(crate) const INPUT_TAGS: [u8; 2] = [1, 3];
 pub(crate) const OUTPUT_TAGS: [u8; 2] = [2, 4];
 
 /// A duration, and the count of states from before Flink 1.2, which must be none.
-fn skip_legacy_state(reader: &mut Reader<'_>) -> Result<(), ParseError> {
+pub(crate) fn skip_legacy_state(reader: &mut Reader<'_>) -> Result<(), ParseError> {
     let _duration = reader.i64()?;
     let at = reader.at();
     match reader.i32()? {

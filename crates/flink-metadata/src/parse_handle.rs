@@ -35,19 +35,23 @@ pub(crate) mod tag {
 }
 
 /// Name, mode, count of offsets.
-const OPERATOR_STATE_BYTES_MIN: usize = 2 + 1 + 4;
+pub(crate) const OPERATOR_STATE_BYTES_MIN: usize = 2 + 1 + 4;
 /// Name and stream.
-const BACKEND_FILE_BYTES_MIN: usize = 2 + 1;
+pub(crate) const BACKEND_FILE_BYTES_MIN: usize = 2 + 1;
 /// A null takes one byte.
-const KEYED_STATE_BYTES_MIN: usize = 1;
+pub(crate) const KEYED_STATE_BYTES_MIN: usize = 1;
 /// Tag, key groups, count, id.
-const DELTA_BYTES_MIN: usize = 1 + 8 + 4 + 2;
+pub(crate) const DELTA_BYTES_MIN: usize = 1 + 8 + 4 + 2;
 /// Key group and length.
-const CHANGE_BYTES_MIN: usize = 4 + 4;
+pub(crate) const CHANGE_BYTES_MIN: usize = 4 + 4;
 /// Offset and stream.
-const CHANGELOG_STREAM_BYTES_MIN: usize = 8 + 1;
+pub(crate) const CHANGELOG_STREAM_BYTES_MIN: usize = 8 + 1;
 
-fn unknown_tag<T>(reader: &Reader<'_>, what: &'static str, tag: u8) -> Result<T, ParseError> {
+pub(crate) fn unknown_tag<T>(
+    reader: &Reader<'_>,
+    what: &'static str,
+    tag: u8,
+) -> Result<T, ParseError> {
     Err(ParseError::new(
         reader.at() - 1,
         ParseErrorKind::UnknownTag { what, tag },
@@ -98,28 +102,31 @@ pub(crate) fn stream_or_null(reader: &mut Reader<'_>) -> Result<Option<StreamHan
 fn segment(reader: &mut Reader<'_>) -> Result<Segment, ParseError> {
     let start = reader.u64("start of a segment")?;
     let size = reader.u64("size of a segment")?;
-    let at = reader.at();
-    let scope = match reader.i32()? {
-        0 => Scope::Exclusive,
-        1 => Scope::Shared,
-        found => {
-            let kind = ParseErrorKind::BadValue {
-                what: "scope",
-                found: found.into(),
-            };
-            return Err(ParseError::new(at, kind));
-        }
-    };
     Ok(Segment {
         start,
         size,
-        scope,
+        scope: scope(reader)?,
         path: reader.string()?,
         logical_file_id: reader.string()?,
     })
 }
 
-fn range(reader: &mut Reader<'_>) -> Result<KeyGroupRange, ParseError> {
+pub(crate) fn scope(reader: &mut Reader<'_>) -> Result<Scope, ParseError> {
+    let at = reader.at();
+    match reader.i32()? {
+        0 => Ok(Scope::Exclusive),
+        1 => Ok(Scope::Shared),
+        found => {
+            let kind = ParseErrorKind::BadValue {
+                what: "scope",
+                found: found.into(),
+            };
+            Err(ParseError::new(at, kind))
+        }
+    }
+}
+
+pub(crate) fn range(reader: &mut Reader<'_>) -> Result<KeyGroupRange, ParseError> {
     Ok(KeyGroupRange {
         start: reader.u32("first key group")?,
         count: reader.u32("number of key groups")?,
@@ -133,11 +140,27 @@ fn key_groups(reader: &mut Reader<'_>) -> Result<(KeyGroupRange, Vec<i64>), Pars
     Ok((range, offsets))
 }
 
-/// `int` 0, or another `int` and a handle that may still be null.
+/// Whether a handle follows, as an `int`: 0 or 1. Flink takes any number but 0 for 1, but writes no other.
+pub(crate) fn is_present(reader: &mut Reader<'_>) -> Result<bool, ParseError> {
+    let at = reader.at();
+    match reader.i32()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        found => {
+            let (what, found) = ("the number of handles", found.into());
+            Err(ParseError::new(
+                at,
+                ParseErrorKind::BadValue { what, found },
+            ))
+        }
+    }
+}
+
+/// Operator state, if it is present; the handle may still be null.
 pub(crate) fn opt_operator_state(
     reader: &mut Reader<'_>,
 ) -> Result<Option<OperatorStateHandle>, ParseError> {
-    if reader.i32()? == 0 {
+    if !is_present(reader)? {
         return Ok(None);
     }
     let merges = match reader.u8()? {
@@ -161,18 +184,22 @@ pub(crate) fn opt_operator_state(
 
 fn operator_state(reader: &mut Reader<'_>) -> Result<OperatorState, ParseError> {
     let name = reader.string()?;
-    let mode = match reader.u8()? {
-        0 => Redistribution::SplitDistribute,
-        1 => Redistribution::Union,
-        2 => Redistribution::Broadcast,
-        other => return unknown_tag(reader, "redistribution", other),
-    };
+    let mode = redistribution(reader)?;
     let count = reader.u32("number of offsets")?;
     Ok(OperatorState {
         name,
         mode,
         offsets: reader.longs(count)?,
     })
+}
+
+pub(crate) fn redistribution(reader: &mut Reader<'_>) -> Result<Redistribution, ParseError> {
+    match reader.u8()? {
+        0 => Ok(Redistribution::SplitDistribute),
+        1 => Ok(Redistribution::Union),
+        2 => Ok(Redistribution::Broadcast),
+        other => unknown_tag(reader, "redistribution", other),
+    }
 }
 
 fn file_merging(reader: &mut Reader<'_>) -> Result<FileMerging, ParseError> {

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::error::{ParseError, ParseErrorKind, Within};
-use crate::java::{self, Objects, Value};
+use crate::java::{self, Known, Objects, SC_ENUM, SC_SERIALIZABLE, Value};
 use crate::reader::Reader;
 
 /// What kind of snapshot it is and what Flink does with it
@@ -122,6 +122,74 @@ pub(crate) const PROPERTIES_CLASS: &str =
 pub(crate) const SAVEPOINT_TYPE_CLASS: &str = "org.apache.flink.runtime.checkpoint.SavepointType";
 pub(crate) const CHECKPOINT_TYPE_CLASS: &str = "org.apache.flink.runtime.checkpoint.CheckpointType";
 
+pub(crate) const PROPERTIES_SERIAL_VERSION: i64 = 2;
+pub(crate) const SAVEPOINT_TYPE_SERIAL_VERSION: i64 = 0xa087_d308_a458_14b8_u64.cast_signed();
+pub(crate) const CHECKPOINT_TYPE_SERIAL_VERSION: i64 = 0xd6de_4f03_05ae_1d3a_u64.cast_signed();
+pub(crate) const FORMAT_CLASS: &str = "org.apache.flink.core.execution.SavepointFormatType";
+pub(crate) const ACTION_CLASS: &str =
+    "org.apache.flink.runtime.checkpoint.SavepointType$PostCheckpointAction";
+pub(crate) const STRATEGY_CLASS: &str =
+    "org.apache.flink.runtime.checkpoint.SnapshotType$SharingFilesStrategy";
+pub(crate) const ENUM_CLASS: &str = "java.lang.Enum";
+pub(crate) const SNAPSHOT_TYPE_SIGNATURE: &str =
+    "Lorg/apache/flink/runtime/checkpoint/SnapshotType;";
+
+/// The classes in the stream, alike from Flink 1.16 to 2.3. Java checks their names and serial versions, and
+/// the classes of their fields.
+const CLASSES: [Known; 7] = [
+    Known {
+        name: PROPERTIES_CLASS,
+        serial_version: PROPERTIES_SERIAL_VERSION,
+        flags: SC_SERIALIZABLE,
+        objects: &[("checkpointType", SNAPSHOT_TYPE_SIGNATURE)],
+        superclass: None,
+    },
+    Known {
+        name: SAVEPOINT_TYPE_CLASS,
+        serial_version: SAVEPOINT_TYPE_SERIAL_VERSION,
+        flags: SC_SERIALIZABLE,
+        objects: &[
+            (
+                "formatType",
+                "Lorg/apache/flink/core/execution/SavepointFormatType;",
+            ),
+            ("name", "Ljava/lang/String;"),
+            (
+                "postCheckpointAction",
+                "Lorg/apache/flink/runtime/checkpoint/SavepointType$PostCheckpointAction;",
+            ),
+        ],
+        superclass: None,
+    },
+    Known {
+        name: CHECKPOINT_TYPE_CLASS,
+        serial_version: CHECKPOINT_TYPE_SERIAL_VERSION,
+        flags: SC_SERIALIZABLE,
+        objects: &[
+            ("name", "Ljava/lang/String;"),
+            (
+                "sharingFilesStrategy",
+                "Lorg/apache/flink/runtime/checkpoint/SnapshotType$SharingFilesStrategy;",
+            ),
+        ],
+        superclass: None,
+    },
+    known_enum(FORMAT_CLASS, Some(ENUM_CLASS)),
+    known_enum(ACTION_CLASS, Some(ENUM_CLASS)),
+    known_enum(STRATEGY_CLASS, Some(ENUM_CLASS)),
+    known_enum(ENUM_CLASS, None),
+];
+
+const fn known_enum(name: &'static str, superclass: Option<&'static str>) -> Known {
+    Known {
+        name,
+        serial_version: 0,
+        flags: SC_SERIALIZABLE | SC_ENUM,
+        objects: &[],
+        superclass,
+    }
+}
+
 /// Reads the properties, or `None` for Java's null.
 pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Option<Properties>, ParseError> {
     let at = reader.at();
@@ -138,6 +206,9 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Option<Properties>, ParseE
 fn interpret(objects: &Objects<'_>, root: Value) -> Result<Properties, &'static str> {
     if objects.class_of(root) != Some(PROPERTIES_CLASS) {
         return Err("not an object of CheckpointProperties");
+    }
+    if !objects.are_known(&CLASSES) {
+        return Err("a class that no release of Flink writes");
     }
     let flag = |name| objects.bool_field(root, name).ok_or("a flag is missing");
     let snapshot_type = objects
@@ -167,9 +238,14 @@ fn interpret_type(
     match objects.class_of(object) {
         Some(SAVEPOINT_TYPE_CLASS) => {
             let kinds = [Savepoint, SuspendSavepoint, TerminateSavepoint];
-            let kind = one_of(&kinds, objects, object, "postCheckpointAction")?;
+            let kind = one_of(
+                &kinds,
+                objects,
+                object,
+                ("postCheckpointAction", ACTION_CLASS),
+            )?;
             let formats = [SavepointFormat::Canonical, SavepointFormat::Native];
-            let name = objects.enum_field(object, "formatType");
+            let name = objects.enum_field(object, "formatType", FORMAT_CLASS);
             let format = formats
                 .into_iter()
                 .find(|format| Some(format.name()) == name);
@@ -179,7 +255,12 @@ fn interpret_type(
         Some(CHECKPOINT_TYPE_CLASS) => {
             let kinds = [Checkpoint, FullCheckpoint];
             Ok((
-                one_of(&kinds, objects, object, "sharingFilesStrategy")?,
+                one_of(
+                    &kinds,
+                    objects,
+                    object,
+                    ("sharingFilesStrategy", STRATEGY_CLASS),
+                )?,
                 None,
             ))
         }
@@ -192,13 +273,13 @@ fn one_of(
     kinds: &[SnapshotKind],
     objects: &Objects<'_>,
     object: Value,
-    constant: &str,
+    (constant, class): (&str, &str),
 ) -> Result<SnapshotKind, &'static str> {
     let name = objects
         .string_field(object, "name")
         .ok_or("the type has no name")?;
     let constant = objects
-        .enum_field(object, constant)
+        .enum_field(object, constant, class)
         .ok_or("the type lacks a field")?;
     kinds
         .iter()

@@ -5,6 +5,8 @@
 //! only as their items are really read. So the memory used is bounded by the size of the input,
 //! whatever the bytes say.
 
+use std::borrow::Cow;
+
 use crate::error::{ParseError, ParseErrorKind, Within};
 use crate::mutf8;
 
@@ -14,11 +16,15 @@ use crate::mutf8;
 /// keeps hostile bytes from exhausting the stack.
 pub const MAX_DEPTH: usize = 16;
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     depth: usize,
+    /// Where `bytes` begin in the file.
+    base: usize,
+    /// Whether the file ends where `bytes` do.
+    is_last: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -27,11 +33,28 @@ impl<'a> Reader<'a> {
             bytes,
             at: 0,
             depth: 0,
+            base: 0,
+            is_last: true,
         }
     }
 
+    /// Over a part of a file, which begins at `base`.
+    pub(crate) fn of_part(bytes: &'a [u8], base: usize, is_last: bool) -> Self {
+        Self {
+            base,
+            is_last,
+            ..Self::new(bytes)
+        }
+    }
+
+    /// Offset in the file.
     pub(crate) fn at(&self) -> usize {
-        self.at
+        self.base + self.at
+    }
+
+    /// Whether the file ends where the bytes do.
+    pub(crate) fn is_last(&self) -> bool {
+        self.is_last
     }
 
     pub(crate) fn left(&self) -> usize {
@@ -60,9 +83,20 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
-    /// Like `readBoolean`: any byte but zero is true.
+    /// What `writeBoolean` writes. `readBoolean` takes any byte but zero for true, but nothing writes those.
     pub(crate) fn bool(&mut self) -> Result<bool, ParseError> {
-        Ok(self.u8()? != 0)
+        let at = self.at();
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            found => {
+                let (what, found) = ("a boolean", found.into());
+                Err(ParseError::new(
+                    at,
+                    ParseErrorKind::BadValue { what, found },
+                ))
+            }
+        }
     }
 
     pub(crate) fn u16(&mut self) -> Result<u16, ParseError> {
@@ -83,7 +117,7 @@ impl<'a> Reader<'a> {
 
     /// An `int` that must not be negative.
     pub(crate) fn u32(&mut self, what: &'static str) -> Result<u32, ParseError> {
-        let at = self.at;
+        let at = self.at();
         let found = self.i32()?;
         u32::try_from(found).map_err(|_| {
             ParseError::new(
@@ -98,7 +132,7 @@ impl<'a> Reader<'a> {
 
     /// A `long` that must not be negative.
     pub(crate) fn u64(&mut self, what: &'static str) -> Result<u64, ParseError> {
-        let at = self.at;
+        let at = self.at();
         let found = self.i64()?;
         u64::try_from(found)
             .map_err(|_| ParseError::new(at, ParseErrorKind::BadValue { what, found }))
@@ -114,7 +148,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn string(&mut self) -> Result<String, ParseError> {
-        let at = self.at;
+        self.text().map(Cow::into_owned)
+    }
+
+    /// A string, borrowed where its bytes are those of Rust's.
+    pub(crate) fn text(&mut self) -> Result<Cow<'a, str>, ParseError> {
+        let at = self.at();
         let length = usize::from(self.u16()?);
         let bytes = self.bytes(length)?;
         mutf8::decode(bytes).ok_or_else(|| ParseError::new(at, ParseErrorKind::BadString))
@@ -132,13 +171,13 @@ impl<'a> Reader<'a> {
         what: &'static str,
         bytes_min: usize,
     ) -> Result<usize, ParseError> {
-        let at = self.at;
+        let at = self.at();
         let count = self.u32(what)?;
         self.fits(at, what, count, bytes_min)
     }
 
     /// Refuses a count of items of at least `bytes_min` bytes each that cannot fit into what is
-    /// left.
+    /// left of the file, if that is known.
     pub(crate) fn fits(
         &self,
         at: usize,
@@ -148,7 +187,7 @@ impl<'a> Reader<'a> {
     ) -> Result<usize, ParseError> {
         let left = self.left();
         match usize::try_from(count) {
-            Ok(items) if items <= left / bytes_min => Ok(items),
+            Ok(items) if !self.is_last || items <= left / bytes_min => Ok(items),
             _ => Err(ParseError::new(
                 at,
                 ParseErrorKind::CountTooLarge { what, count, left },
@@ -173,7 +212,7 @@ impl<'a> Reader<'a> {
 
     /// As many `long`s as said, which must fit.
     pub(crate) fn longs(&mut self, count: u32) -> Result<Vec<i64>, ParseError> {
-        let count = self.fits(self.at, "offsets", count, 8)?;
+        let count = self.fits(self.at(), "offsets", count, 8)?;
         (0..count).map(|_| self.i64()).collect()
     }
 
@@ -192,7 +231,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn error(&self, kind: ParseErrorKind) -> ParseError {
-        ParseError::new(self.at, kind)
+        ParseError::new(self.at(), kind)
     }
 }
 

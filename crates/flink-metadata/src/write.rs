@@ -17,7 +17,9 @@ use crate::parse::{
 };
 use crate::parse_handle::tag;
 use crate::properties::{
-    CHECKPOINT_TYPE_CLASS, PROPERTIES_CLASS, Properties, SAVEPOINT_TYPE_CLASS, SavepointFormat,
+    ACTION_CLASS, CHECKPOINT_TYPE_CLASS, CHECKPOINT_TYPE_SERIAL_VERSION, ENUM_CLASS, FORMAT_CLASS,
+    PROPERTIES_CLASS, PROPERTIES_SERIAL_VERSION, Properties, SAVEPOINT_TYPE_CLASS,
+    SAVEPOINT_TYPE_SERIAL_VERSION, SNAPSHOT_TYPE_SIGNATURE, STRATEGY_CLASS, SavepointFormat,
 };
 use crate::{java, reader::MAX_DEPTH};
 
@@ -547,7 +549,6 @@ impl Writer {
     }
 
     fn java_properties(&mut self, properties: &Properties) -> Written {
-        const SERIAL_VERSION: i64 = 2;
         let flags = [
             ("discardCancelled", properties.discard_cancelled),
             ("discardFailed", properties.discard_failed),
@@ -558,14 +559,18 @@ impl Writer {
             ("unclaimed", properties.unclaimed),
         ];
         self.u8(java::TC_OBJECT);
-        self.java_class(PROPERTIES_CLASS, SERIAL_VERSION, java::SC_SERIALIZABLE)?;
+        self.java_class(
+            PROPERTIES_CLASS,
+            PROPERTIES_SERIAL_VERSION,
+            java::SC_SERIALIZABLE,
+        )?;
         self.java_field_count(flags.len() + 1)?;
         for (name, _) in flags {
             self.u8(b'Z');
             self.string(name)?;
         }
         self.java_object_field("checkpointType")?;
-        self.java_string("Lorg/apache/flink/runtime/checkpoint/SnapshotType;")?;
+        self.java_string(SNAPSHOT_TYPE_SIGNATURE)?;
         self.java_class_end();
         for (_, flag) in flags {
             self.bool(flag);
@@ -580,49 +585,50 @@ impl Writer {
     }
 
     fn java_savepoint_type(&mut self, properties: &Properties, format: SavepointFormat) -> Written {
-        const SERIAL_VERSION: i64 = 0xa087_d308_a458_14b8_u64.cast_signed();
-        const FORMAT: &str = "org.apache.flink.core.execution.SavepointFormatType";
-        const ACTION: &str =
-            "org.apache.flink.runtime.checkpoint.SavepointType$PostCheckpointAction";
-        // The superclass of FORMAT: after two classes, their field types, two objects and FORMAT
+        // The superclass of the format: after two classes, their field types, two objects and the format
         // itself.
         const ENUM_HANDLE: u32 = java::BASE_HANDLE + 9;
         self.u8(java::TC_OBJECT);
-        self.java_class(SAVEPOINT_TYPE_CLASS, SERIAL_VERSION, java::SC_SERIALIZABLE)?;
+        self.java_class(
+            SAVEPOINT_TYPE_CLASS,
+            SAVEPOINT_TYPE_SERIAL_VERSION,
+            java::SC_SERIALIZABLE,
+        )?;
         self.java_field_count(3)?;
         self.java_object_field("formatType")?;
-        self.java_string(&type_of(FORMAT))?;
+        self.java_string(&type_of(FORMAT_CLASS))?;
         self.java_object_field("name")?;
         self.java_string(&type_of("java.lang.String"))?;
         self.java_object_field("postCheckpointAction")?;
-        self.java_string(&type_of(ACTION))?;
+        self.java_string(&type_of(ACTION_CLASS))?;
         self.java_class_end();
         self.u8(java::TC_ENUM);
-        self.java_enum_class(FORMAT)?;
+        self.java_enum_class(FORMAT_CLASS)?;
         self.java_enum_superclass()?;
         self.java_string(format.name())?;
         self.java_string(properties.kind.name())?;
         self.u8(java::TC_ENUM);
-        self.java_enum_class(ACTION)?;
+        self.java_enum_class(ACTION_CLASS)?;
         self.java_reference(ENUM_HANDLE);
         self.java_string(properties.kind.constant())
     }
 
     fn java_checkpoint_type(&mut self, properties: &Properties) -> Written {
-        const SERIAL_VERSION: i64 = 0xd6de_4f03_05ae_1d3a_u64.cast_signed();
-        const STRATEGY: &str =
-            "org.apache.flink.runtime.checkpoint.SnapshotType$SharingFilesStrategy";
         self.u8(java::TC_OBJECT);
-        self.java_class(CHECKPOINT_TYPE_CLASS, SERIAL_VERSION, java::SC_SERIALIZABLE)?;
+        self.java_class(
+            CHECKPOINT_TYPE_CLASS,
+            CHECKPOINT_TYPE_SERIAL_VERSION,
+            java::SC_SERIALIZABLE,
+        )?;
         self.java_field_count(2)?;
         self.java_object_field("name")?;
         self.java_string(&type_of("java.lang.String"))?;
         self.java_object_field("sharingFilesStrategy")?;
-        self.java_string(&type_of(STRATEGY))?;
+        self.java_string(&type_of(STRATEGY_CLASS))?;
         self.java_class_end();
         self.java_string(properties.kind.name())?;
         self.u8(java::TC_ENUM);
-        self.java_enum_class(STRATEGY)?;
+        self.java_enum_class(STRATEGY_CLASS)?;
         self.java_enum_superclass()?;
         self.java_string(properties.kind.constant())
     }
@@ -662,7 +668,7 @@ impl Writer {
     }
 
     fn java_enum_superclass(&mut self) -> Written {
-        self.java_enum_class("java.lang.Enum")?;
+        self.java_enum_class(ENUM_CLASS)?;
         self.u8(java::TC_NULL);
         Ok(())
     }

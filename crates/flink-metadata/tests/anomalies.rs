@@ -5,7 +5,7 @@
 use flink_metadata::{
     AnomalyKind, KeyGroupRange, KeyGroupsHandle, KeyGroupsKind, KeyedStateHandle,
     MAX_PARALLELISM_LIMIT, Metadata, Operator, OperatorId, OperatorState, OperatorStateHandle,
-    Redistribution, StreamHandle, Subtask, SubtaskState,
+    Properties, Redistribution, SavepointFormat, SnapshotKind, StreamHandle, Subtask, SubtaskState,
 };
 
 const STREAM_BYTES: u64 = 100;
@@ -95,6 +95,92 @@ fn an_operator_twice() {
         anomalies[0].to_string(),
         "operator 07070707070707070707070707070707: listed twice"
     );
+}
+
+/// The managed keyed state of a subtask, in another encoding.
+fn encode(metadata: &mut Metadata, position: usize, encoding: KeyGroupsKind) {
+    let state = state(&mut metadata.operators[0], position);
+    let Some(KeyedStateHandle::KeyGroups(handle)) = &mut state.managed_keyed else {
+        panic!("it has key groups")
+    };
+    handle.kind = encoding;
+}
+
+fn kinds(metadata: &Metadata) -> Vec<AnomalyKind> {
+    let anomalies = metadata.anomalies().into_iter();
+    anomalies.map(|anomaly| anomaly.kind).collect()
+}
+
+/// As Flink 1.16 and later write it.
+fn of_kind(kind: SnapshotKind, format: Option<SavepointFormat>) -> Metadata {
+    let mut metadata = sound();
+    metadata.version = 4;
+    metadata.properties = Some(Properties {
+        kind,
+        format,
+        forced: false,
+        discard_cancelled: false,
+        discard_failed: false,
+        discard_finished: false,
+        discard_subsumed: false,
+        discard_suspended: false,
+        unclaimed: false,
+    });
+    metadata
+}
+
+#[test]
+fn an_encoding_of_another_kind_of_snapshot() {
+    let v2 = || KeyGroupsKind::V2 {
+        state_handle_id: "id".to_owned(),
+    };
+    let canonical = Some(SavepointFormat::Canonical);
+    let mut metadata = of_kind(SnapshotKind::Savepoint, canonical);
+    assert_eq!(kinds(&metadata), []);
+    encode(&mut metadata, 1, v2());
+    assert_eq!(kinds(&metadata), [AnomalyKind::NotCanonical { subtask: 0 }]);
+
+    // A native savepoint may hold either: RocksDB writes whole streams as canonical savepoints have them.
+    let mut metadata = of_kind(SnapshotKind::Savepoint, Some(SavepointFormat::Native));
+    encode(&mut metadata, 1, v2());
+    assert_eq!(kinds(&metadata), []);
+
+    // Before version 4 nothing says which; they must be alike.
+    let mut metadata = sound();
+    encode(&mut metadata, 1, KeyGroupsKind::V1);
+    let mixed = AnomalyKind::MixedEncodings { subtask: 0 };
+    assert!(!mixed.is_certain());
+    assert_eq!(kinds(&metadata), [mixed]);
+    (0..3).for_each(|position| encode(&mut metadata, position, KeyGroupsKind::V1));
+    assert_eq!(kinds(&metadata), []);
+}
+
+#[test]
+fn an_encoding_that_is_older_than_the_metadata() {
+    let mut metadata = of_kind(SnapshotKind::Checkpoint, None);
+    (0..3).for_each(|position| encode(&mut metadata, position, KeyGroupsKind::V1));
+    let expected = [2, 0, 1].map(|subtask| AnomalyKind::OutdatedEncoding { subtask });
+    assert_eq!(kinds(&metadata), expected);
+}
+
+#[test]
+fn a_path_with_nul() {
+    let nul = || StreamHandle::Inline {
+        name: "a\0b".to_owned(),
+        bytes: Vec::new(),
+    };
+    let subtask = |subtask| vec![AnomalyKind::NulInPath { subtask }];
+    assert_eq!(
+        found(|operator| operator.coordinator = Some(nul())),
+        subtask(None)
+    );
+    let raw = OperatorStateHandle {
+        states: Vec::new(),
+        stream: nul(),
+        merging: None,
+    };
+    let change = |operator: &mut Operator| state(operator, 1).raw_operator = Some(raw);
+    assert_eq!(found(change), subtask(Some(0)));
 }
 
 #[test]

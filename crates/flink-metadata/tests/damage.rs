@@ -129,6 +129,18 @@ fn properties_that_flink_does_not_write_are_refused() {
         ),
         (
             "2.3.0/unal-chk-10",
+            "Ljava/lang/String;",
+            "Ljava/lang/Strung;",
+            "a class that no release of Flink writes",
+        ),
+        (
+            "2.3.0/unal-chk-10",
+            "java.lang.Enum",
+            "java.lang.Enom",
+            "a class that no release of Flink writes",
+        ),
+        (
+            "2.3.0/unal-chk-10",
             "discardFailed",
             "discardFailes",
             "a flag is missing",
@@ -145,6 +157,14 @@ fn properties_that_flink_does_not_write_are_refused() {
             ParseErrorKind::BadProperties(reason)
         );
     }
+    // The serial version follows the name: Java refuses another.
+    let (name, other) = (
+        "Properties\0\0\0\0\0\0\0\x02",
+        "Properties\0\0\0\0\0\0\0\x03",
+    );
+    let kind = with_properties("2.3.0/unal-chk-10", name, other);
+    let reason = "a class that no release of Flink writes";
+    assert_eq!(kind, ParseErrorKind::BadProperties(reason));
     let class = "CheckpointProperties\0";
     let reason = "not an object of CheckpointProperties";
     let kind = with_properties("2.3.0/unal-chk-10", class, "CheckpointPropertiez\0");

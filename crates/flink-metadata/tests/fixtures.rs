@@ -7,13 +7,14 @@ mod common;
 mod describe;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
+use std::path::Path;
 
 use common::{fixtures, root};
 use describe::describe;
 use flink_metadata::{
-    AnomalyKind, FilePath, KeyedStateHandle, OperatorId, SavepointFormat, SizeRule, SnapshotType,
-    StreamHandle, parse, write,
+    AnomalyKind, FilePath, KeyedStateHandle, Metadata, OperatorId, SavepointFormat, SizeRule,
+    SnapshotType, StreamHandle, keyed_states, parse, write,
 };
 use serde_json::Value;
 
@@ -72,6 +73,93 @@ fn the_files_of_each_directory_are_those_that_the_metadata_refers_to() {
             referred.insert(path.to_owned());
         }
         assert_eq!(referred, present.into_keys().collect(), "{}", fixture.name);
+    }
+}
+
+/// Level 1 against a directory: what is missing or has the wrong size below it.
+fn wrong_files(directory: &Path, metadata: &Metadata) -> BTreeSet<String> {
+    let mut wrong = BTreeSet::new();
+    for file in metadata.files() {
+        // Absolute files lay on another machine.
+        let FilePath::Relative(path) = file.path else {
+            continue;
+        };
+        let found = fs::metadata(directory.join(path));
+        if !found.is_ok_and(|found| file.size.allows(found.len())) {
+            wrong.insert(path.to_owned());
+        }
+    }
+    wrong
+}
+
+#[test]
+fn snapshots_with_sparse_files_are_whole_until_one_is_removed_or_shortened() {
+    for fixture in fixtures() {
+        let metadata = parse(&fixture.bytes).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let files = fixture.files();
+        let make = |name: &str, size: u64| {
+            let file = File::create(directory.path().join(name)).unwrap();
+            file.set_len(size).unwrap();
+        };
+        files.iter().for_each(|(name, size)| make(name, *size));
+        assert_eq!(wrong_files(directory.path(), &metadata), BTreeSet::new());
+        for (name, size) in &files {
+            let only = BTreeSet::from([name.clone()]);
+            fs::remove_file(directory.path().join(name)).unwrap();
+            assert_eq!(
+                wrong_files(directory.path(), &metadata),
+                only,
+                "{}",
+                fixture.name
+            );
+            make(name, size - 1);
+            assert_eq!(
+                wrong_files(directory.path(), &metadata),
+                only,
+                "{}",
+                fixture.name
+            );
+            make(name, *size);
+        }
+    }
+}
+
+#[test]
+fn absolute_files_of_checkpoints_are_told_as_they_are() {
+    for fixture in fixtures() {
+        for file in parse(&fixture.bytes).unwrap().files() {
+            if let FilePath::Absolute(uri) = file.path {
+                assert!(
+                    uri.starts_with("file:/srv/flink-st"),
+                    "{}: {uri}",
+                    fixture.name
+                );
+            }
+        }
+    }
+}
+
+/// The seeds of the fuzz targets: whole, and all kinds of old and rare handles are among them.
+#[test]
+fn the_seeds_of_the_fuzzer_are_read_and_written_back() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let mut versions = BTreeSet::new();
+    for target in ["parse", "events"] {
+        for seed in fs::read_dir(corpus.join(target)).unwrap() {
+            let path = seed.unwrap().path();
+            let bytes = fs::read(&path).unwrap();
+            let metadata =
+                parse(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert_eq!(write(&metadata).unwrap(), bytes, "{}", path.display());
+            versions.insert(metadata.version);
+        }
+    }
+    assert_eq!(Vec::from_iter(versions), [2, 3, 4, 6]);
+    for seed in fs::read_dir(corpus.join("states")).unwrap() {
+        let path = seed.unwrap().path();
+        let found = keyed_states(&fs::read(&path).unwrap());
+        assert!(!found.unwrap().states.is_empty(), "{}", path.display());
     }
 }
 

@@ -598,7 +598,7 @@ fn channels_have_a_tag_from_version_6_on() {
 fn other_versions_are_refused_by_name() {
     for (version, releases) in [
         (1, "Flink 1.1 or 1.2"),
-        (7, "newer than Flink 2.3"),
+        (7, "development branch"),
         (i32::MAX, "newer than Flink 2.3"),
         (0, "no release"),
         (-1, "no release"),
@@ -674,6 +674,14 @@ fn values_that_cannot_be_are_refused() {
     );
     let text = tag(7).i32(0).i32(0).u8(6).raw(&[0, 1, 0xff]).i64(0);
     assert_eq!(keyed(text), ParseErrorKind::BadString);
+    // Flink reads these as 1, true and finished, but writes only 1, 1 and -1.
+    let presence = Bytes::one_subtask().i32(2).u8(0);
+    assert_eq!(kind(&presence), bad("the number of handles", 2));
+    let merged = tag(17).i32(0).utf("").utf("").u8(2).u8(16);
+    assert_eq!(kind(&Bytes::operator_state(merged)), bad("a boolean", 2));
+    let finished = Bytes::file(3).i64(1).i32(0).i32(1).raw(&ID).i32(1).i32(4);
+    let finished = finished.u8(0).i32(-2);
+    assert_eq!(kind(&finished), bad("the number of subtasks", -2));
     let count = tag(7).i32(0).i32(i32::MAX).x();
     assert!(matches!(
         keyed(count),

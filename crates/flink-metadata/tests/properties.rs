@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod common {
-    pub mod arbitrary;
-}
+mod common;
 
 use common::arbitrary::metadata;
 use flink_metadata::{parse, write};

@@ -14,6 +14,6 @@ pub use cluster::{Builder, Cluster, SavepointDirectory, SavepointTrigger, savepo
 pub use distribution::{Distribution, Release};
 pub(crate) use job::Target;
 pub use job::{Backend, JobHandle, JobSpec};
-pub use metadata::dump_metadata;
+pub use metadata::{dump_metadata, load_metadata};
 pub use warm::warm_up;
 pub use zookeeper::ZooKeeper;

@@ -6,6 +6,7 @@
 mod fleet;
 pub mod load;
 mod measure;
+pub mod metadata;
 mod oneshot;
 mod resolve;
 mod script;
@@ -29,6 +30,8 @@ pub enum What {
     Resolve,
     /// 200 applications on Ververica Platform's emulator, as a `CronJob` would
     Oneshot,
+    /// A `_metadata` of a million handles, beside Flink's own reader in a warm JVM
+    Metadata,
 }
 
 /// What to measure, and how.
@@ -61,9 +64,10 @@ pub fn run(order: &Order) -> Result<bool> {
         What::Take => take::run(order.lowtide()?, order.ten_minutes),
         // The emulator and the load generator are this very program: unoptimised, they would be what is
         // measured.
-        What::Resolve | What::Oneshot if cfg!(debug_assertions) => optimised(),
+        What::Resolve | What::Oneshot | What::Metadata if cfg!(debug_assertions) => optimised(),
         What::Resolve => resolve::run(&order.lowtide()?),
         What::Oneshot => oneshot::run(&order.lowtide()?),
+        What::Metadata => metadata::run(),
     }
 }
 

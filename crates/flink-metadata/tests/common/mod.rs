@@ -1,5 +1,9 @@
 //! The snapshots that real releases of Flink wrote.
 
+#![allow(dead_code, reason = "not every test binary uses all of it")]
+
+pub mod arbitrary;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +18,6 @@ pub struct Fixture {
 
 impl Fixture {
     /// The other files of its directory: name and size in bytes.
-    #[allow(dead_code, reason = "not every test binary looks at the files")]
     pub fn files(&self) -> Vec<(String, u64)> {
         let table = fs::read_to_string(self.directory.join("files.tsv")).unwrap();
         table

@@ -1,0 +1,28 @@
+//! Any bytes are answered; what is read can be looked at, and written and read again.
+
+#![no_main]
+
+use flink_metadata::{parse, write};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let metadata = match parse(bytes) {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            assert!(error.at <= bytes.len());
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    metadata.files().for_each(drop);
+    for anomaly in metadata.anomalies() {
+        assert!(!anomaly.to_string().is_empty());
+    }
+    let _ = (metadata.snapshot_type(), metadata.state_bytes());
+    let _ = metadata.checkpointed_bytes();
+    for operator in &metadata.operators {
+        let _ = operator.operator_states();
+    }
+    let written = write(&metadata).expect("what was read can be written");
+    assert_eq!(parse(&written).as_ref(), Ok(&metadata));
+});
