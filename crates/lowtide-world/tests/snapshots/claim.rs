@@ -71,7 +71,9 @@ fn spec(name: &str) -> JobSpec {
         backend: Backend::RocksDb,
         checkpoint_interval: Some(Duration::from_hours(1)),
         restarts: 0,
-        config: keys.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        config: keys
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
         ..JobSpec::named(name)
     }
 }

@@ -23,7 +23,12 @@ pub fn as_flink_reads(release: Release, version: u32, snapshots: &[Snapshot]) {
             sort_streams(&mut flinks);
             sort_streams(&mut ours);
             let differences = differences("", &ours, &flinks);
-            assert_eq!(differences, [""; 0], "{snapshot} as {} reads it", reader.version());
+            assert_eq!(
+                differences,
+                [""; 0],
+                "{snapshot} as {} reads it",
+                reader.version()
+            );
             is_about_something(snapshot, &flinks);
         }
     }
@@ -75,7 +80,11 @@ fn is_of_its_kind(snapshot: &Snapshot, metadata: &Metadata) {
         ),
         Kind::Checkpoint => (SnapshotKind::Checkpoint, None),
     };
-    assert_eq!((properties.kind, properties.format), (kind, format), "{snapshot}");
+    assert_eq!(
+        (properties.kind, properties.format),
+        (kind, format),
+        "{snapshot}"
+    );
 }
 
 fn is_whole(snapshot: &Snapshot) {

@@ -19,13 +19,19 @@ pub fn every_file(snapshot: &Snapshot) {
         fs::rename(&path, &aside).unwrap();
         is_told(snapshot, "missing", &location);
         if let Some(length) = referenced_bytes(&rules) {
-            assert!(length > 0, "{snapshot}: nothing is referenced in {location}");
+            assert!(
+                length > 0,
+                "{snapshot}: nothing is referenced in {location}"
+            );
             for shorter in [0, length / 2, length - 1] {
                 sparse(&path, shorter);
                 is_told(snapshot, "short", &location);
             }
         }
-        if rules.iter().any(|rule| matches!(rule, SizeRule::Exactly(_))) {
+        if rules
+            .iter()
+            .any(|rule| matches!(rule, SizeRule::Exactly(_)))
+        {
             sparse(&path, fs::metadata(&aside).unwrap().len() + 1);
             is_told(snapshot, "too long", &location);
         }

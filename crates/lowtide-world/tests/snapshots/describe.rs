@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use lowtide_core::flink_metadata::{
-    ChangelogDelta, ChannelState, KeyGroupRange, KeyGroupsKind, KeyedStateHandle, Metadata, Operator,
-    OperatorStateHandle, Properties, Redistribution, Scope, StreamHandle, Subtask, SubtaskState,
+    ChangelogDelta, ChannelState, KeyGroupRange, KeyGroupsKind, KeyedStateHandle, Metadata,
+    Operator, OperatorStateHandle, Properties, Redistribution, Scope, StreamHandle, Subtask,
+    SubtaskState,
 };
 use serde_json::{Value, json};
 
@@ -190,11 +191,16 @@ fn keyed_streams(handle: &KeyedStateHandle) -> Vec<&StreamHandle> {
         KeyedStateHandle::KeyGroups(handle) => vec![&handle.stream],
         KeyedStateHandle::Incremental(handle) => {
             let files = handle.shared.iter().chain(&handle.private);
-            files.map(|file| &file.stream).chain([&handle.meta]).collect()
+            files
+                .map(|file| &file.stream)
+                .chain([&handle.meta])
+                .collect()
         }
         KeyedStateHandle::Changelog(handle) => {
             let materialized = handle.materialized.iter().flat_map(keyed_streams);
-            materialized.chain(handle.delta.iter().flat_map(delta_streams)).collect()
+            materialized
+                .chain(handle.delta.iter().flat_map(delta_streams))
+                .collect()
         }
         KeyedStateHandle::Delta(delta) => delta_streams(delta),
     }
@@ -240,7 +246,10 @@ fn channel(end: &End, state: &ChannelState) -> Value {
     });
     if let ChannelState::Single { channel, .. } = state {
         let [class, outer, inner] = end.info;
-        let info = format!("{class}{{{outer}={}, {inner}={}}}", channel.gate, channel.index);
+        let info = format!(
+            "{class}{{{outer}={}, {inner}={}}}",
+            channel.gate, channel.index
+        );
         described["kind"] = json!(end.single);
         described["channel"] = json!(info);
     }

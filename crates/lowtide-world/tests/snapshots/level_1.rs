@@ -71,11 +71,14 @@ impl Base {
     pub fn report(&self, bytes: &[u8]) -> Report {
         let metadata = parse(bytes);
         let wanted = metadata.as_ref().map(|it| wanted(it, &self.directory));
-        let files = wanted.into_iter().flatten().map(|(location, rule)| FileSeen {
-            found_bytes: self.sizes.get(&location).copied().flatten(),
-            location,
-            rule,
-        });
+        let files = wanted
+            .into_iter()
+            .flatten()
+            .map(|(location, rule)| FileSeen {
+                found_bytes: self.sizes.get(&location).copied().flatten(),
+                location,
+                rule,
+            });
         let files = files.collect();
         let reading = Reading {
             metadata: Some(metadata),

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
-use super::{Distribution, Release};
 use super::cluster::{Cluster, lock};
+use super::{Distribution, Release};
 use crate::control::Control;
 use crate::http::{self, until};
 use crate::{java, say};
@@ -392,10 +392,7 @@ impl JobHandle {
     pub fn checkpoint(&self, limit: Duration) -> Result<u64> {
         let path = format!("/jobs/{}/checkpoints", self.id);
         let order = json!({ "checkpointType": "CONFIGURED" });
-        let trigger = text(
-            &http::send(&self.url, "POST", &path, &order)?,
-            "request-id",
-        )?;
+        let trigger = text(&http::send(&self.url, "POST", &path, &order)?, "request-id")?;
         let operation = until("the checkpoint", limit, || {
             let answer = http::get(&self.url, &format!("{path}/{trigger}"))?;
             Ok((answer["status"]["id"] == "COMPLETED").then(|| answer["operation"].clone()))
