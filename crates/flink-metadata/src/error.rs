@@ -168,22 +168,23 @@ pub(crate) trait Within {
 
 impl<T> Within for Result<T, ParseError> {
     fn within(self, name: &'static str) -> Self {
-        self.map_err(|error| error.inside(Step { name, index: None }))
+        self.map_err(|mut error| {
+            error.inside(name, None);
+            error
+        })
     }
 
     fn within_item(self, name: &'static str, index: usize) -> Self {
-        self.map_err(|error| {
-            error.inside(Step {
-                name,
-                index: Some(index),
-            })
+        self.map_err(|mut error| {
+            error.inside(name, Some(index));
+            error
         })
     }
 }
 
 impl ParseError {
-    fn inside(mut self, step: Step) -> Self {
-        self.path.0.push(step);
-        self
+    /// Adds a place around those that it has.
+    pub(crate) fn inside(&mut self, name: &'static str, index: Option<usize>) {
+        self.path.0.push(Step { name, index });
     }
 }

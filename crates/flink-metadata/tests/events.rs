@@ -21,7 +21,7 @@ struct Told {
     version: u32,
     checkpoint_id: u64,
     masters: Vec<String>,
-    operators: Vec<(Option<String>, Option<String>, String, u32, u32)>,
+    operators: Vec<String>,
     subtasks: Vec<(u32, bool)>,
     states: Vec<(String, String, usize)>,
     files: Vec<String>,
@@ -41,12 +41,13 @@ fn by_parse(metadata: &Metadata) -> Told {
             .push(format!("{} {}", master.name, master.bytes.len()));
     }
     for operator in &metadata.operators {
-        told.operators.push((
-            operator.name.clone(),
-            operator.uid.clone(),
-            operator.id.to_string(),
+        told.operators.push(format!(
+            "{:?} {:?} {} {} {}",
+            operator.name,
+            operator.uid,
+            operator.id,
             operator.parallelism,
-            operator.max_parallelism,
+            operator.max_parallelism
         ));
         for subtask in &operator.subtasks {
             told.subtasks.push((subtask.index, subtask.is_finished()));
@@ -72,12 +73,13 @@ impl Told {
                 checkpoint_id,
             } => (self.version, self.checkpoint_id) = (version, checkpoint_id),
             Event::MasterState { name, bytes } => self.masters.push(format!("{name} {bytes}")),
-            Event::Operator(operator) => self.operators.push((
-                operator.name.map(Into::into),
-                operator.uid.map(Into::into),
-                operator.id.to_string(),
+            Event::Operator(operator) => self.operators.push(format!(
+                "{:?} {:?} {} {} {}",
+                operator.name,
+                operator.uid,
+                operator.id,
                 operator.parallelism,
-                operator.max_parallelism,
+                operator.max_parallelism
             )),
             Event::Subtask { index, is_finished } => self.subtasks.push((index, is_finished)),
             Event::OperatorState { name, mode, items } => {

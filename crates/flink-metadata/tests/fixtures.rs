@@ -102,7 +102,9 @@ fn snapshots_with_sparse_files_are_whole_until_one_is_removed_or_shortened() {
             let file = File::create(directory.path().join(name)).unwrap();
             file.set_len(size).unwrap();
         };
-        files.iter().for_each(|(name, size)| make(name, *size));
+        for (name, size) in &files {
+            make(name, *size);
+        }
         assert_eq!(wrong_files(directory.path(), &metadata), BTreeSet::new());
         for (name, size) in &files {
             let only = BTreeSet::from([name.clone()]);

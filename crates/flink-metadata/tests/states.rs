@@ -10,8 +10,7 @@ use std::convert::Infallible;
 use common::fixtures;
 use flink_metadata::{
     HEADER_BYTES_MAX, HEADER_READ_BYTES, HeaderError, HeaderScan, KeyedStateKind, Metadata,
-    OperatorId, ReadHeaderError, Redistribution, StreamHandle, keyed_states, parse,
-    read_keyed_states,
+    ReadHeaderError, StreamHandle, keyed_states, parse, read_keyed_states,
 };
 use proptest::prelude::*;
 

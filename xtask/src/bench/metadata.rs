@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use flink_metadata::{
-    BackendFile, EventReader, IncrementalDetails, IncrementalHandle, KeyGroupRange,
+    BackendFile, Event, EventReader, IncrementalDetails, IncrementalHandle, KeyGroupRange,
     KeyedStateHandle, Metadata, Operator, OperatorId, Properties, SnapshotKind, StreamHandle,
     StreamRef, Subtask, SubtaskState, parse, write,
 };
@@ -103,12 +103,12 @@ fn by_events(path: &Path) -> Result<u64> {
     let mut reader = EventReader::new(File::open(path).context("open the file")?);
     let mut bytes = 0;
     while let Some(event) = reader.next_event()? {
-        let Some(handle) = event.into_handle() else {
+        let Event::Handle(handle) = &event else {
             continue;
         };
-        bytes += match handle.stream {
+        bytes += match &handle.stream {
             StreamRef::File { size, .. } | StreamRef::Relative { size, .. } => size.unwrap_or(0),
-            StreamRef::Inline { size, .. } | StreamRef::Segment { size, .. } => size,
+            StreamRef::Inline { size, .. } | StreamRef::Segment { size, .. } => *size,
             _ => 0,
         };
     }

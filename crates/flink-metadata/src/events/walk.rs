@@ -29,6 +29,10 @@ use super::{Event, HandleRef, KeyedStateFormat, OperatorRef, StatePart, StatePla
 /// the numbers among them.
 pub(super) const STEP_BYTES_MAX: usize = 3 * (2 + 65_535) + 128;
 
+/// The next event. An event is 150 bytes long: that all steps give it in the same form saves copies, which
+/// would take as long as reading it.
+type Next<'a> = Result<Option<Event<'a>>, ParseError>;
+
 /// Something that is still to be read. Those with a count are lists.
 #[derive(Debug, Clone, Copy)]
 enum Task {
@@ -164,6 +168,7 @@ impl Walk {
     }
 
     /// Does the next step, if it is one without an event; says whether it was.
+    #[inline]
     pub(super) fn quiet_step(&mut self, reader: &mut Reader<'_>) -> Result<bool, ParseError> {
         let Some(task) = self.tasks.last().copied() else {
             return Ok(false);
@@ -172,38 +177,35 @@ impl Walk {
             return Ok(false);
         }
         self.tasks.pop();
-        match self.quiet(task, reader) {
-            Ok(()) => Ok(true),
-            Err(error) => Err(self.failed(error)),
+        let mut done = self.quiet(task, reader);
+        if let Err(error) = &mut done {
+            self.fail(error);
         }
+        done.map(|()| true)
     }
 
     /// Does the next step, which is one with an event; `None` at the end.
-    pub(super) fn event<'a>(
-        &mut self,
-        reader: &mut Reader<'a>,
-    ) -> Result<Option<Event<'a>>, ParseError> {
+    pub(super) fn event<'a>(&mut self, reader: &mut Reader<'a>) -> Next<'a> {
         let Some(task) = self.tasks.pop() else {
             return Ok(None);
         };
-        match self.loud(task, reader) {
-            Ok(event) => Ok(Some(event)),
-            Err(error) => Err(self.failed(error)),
+        let mut next = self.loud(task, reader);
+        if let Err(error) = &mut next {
+            self.fail(error);
         }
+        next
     }
 
-    /// Ends the walk, and says where it was.
-    fn failed(&mut self, error: ParseError) -> ParseError {
+    /// Ends the walk, and adds to an error where it was.
+    fn fail(&mut self, error: &mut ParseError) {
         self.tasks.clear();
-        let mut error = Err::<(), _>(error);
         if let Some(subtask) = self.subtasks.checked_sub(1) {
-            error = error.within(self.place.name());
-            error = error.within_item("subtask", subtask);
+            error.inside(self.place.name(), None);
+            error.inside("subtask", Some(subtask));
         }
         if let Some(operator) = self.operators.checked_sub(1) {
-            error = error.within_item("operator", operator);
+            error.inside("operator", Some(operator));
         }
-        error.expect_err("it is an error")
     }
 
     fn push<const N: usize>(&mut self, in_order: [Task; N]) {
@@ -212,6 +214,7 @@ impl Walk {
 }
 
 /// Whether the step gives an event.
+#[inline]
 fn is_loud(task: Task, reader: &Reader<'_>) -> bool {
     match task {
         Task::Header | Task::Stream { .. } | Task::Properties => true,
@@ -433,7 +436,7 @@ impl Walk {
 
 /// Steps with an event.
 impl Walk {
-    fn loud<'a>(&mut self, task: Task, reader: &mut Reader<'a>) -> Result<Event<'a>, ParseError> {
+    fn loud<'a>(&mut self, task: Task, reader: &mut Reader<'a>) -> Next<'a> {
         match task {
             Task::Header => self.begin(reader),
             Task::MasterStates(left) => self.master_state(left, reader),
@@ -473,22 +476,18 @@ impl Walk {
         }
     }
 
-    fn begin<'a>(&mut self, reader: &mut Reader<'a>) -> Result<Event<'a>, ParseError> {
+    fn begin<'a>(&mut self, reader: &mut Reader<'a>) -> Next<'a> {
         self.version = header(reader)?;
         let checkpoint_id = reader.u64("checkpoint id")?;
         let masters = count(reader, "master state", MASTER_STATE_BYTES_MIN)?;
         self.push([Task::MasterStates(masters), Task::OperatorCount]);
-        Ok(Event::Begin {
+        Ok(Some(Event::Begin {
             version: self.version,
             checkpoint_id,
-        })
+        }))
     }
 
-    fn master_state<'a>(
-        &mut self,
-        left: u32,
-        reader: &mut Reader<'a>,
-    ) -> Result<Event<'a>, ParseError> {
+    fn master_state<'a>(&mut self, left: u32, reader: &mut Reader<'a>) -> Next<'a> {
         master_magic(reader)?;
         let framed_at = reader.at();
         let framed = count(reader, "bytes of master state", 1)? as usize;
@@ -503,14 +502,10 @@ impl Walk {
         }
         let bytes = u64::from(bytes);
         self.push([Task::Skip(bytes), Task::MasterStates(left - 1)]);
-        Ok(Event::MasterState { name, bytes })
+        Ok(Some(Event::MasterState { name, bytes }))
     }
 
-    fn operator<'a>(
-        &mut self,
-        left: u32,
-        reader: &mut Reader<'a>,
-    ) -> Result<Event<'a>, ParseError> {
+    fn operator<'a>(&mut self, left: u32, reader: &mut Reader<'a>) -> Next<'a> {
         (self.operators, self.subtasks) = (self.operators + 1, 0);
         self.push([Task::SubtaskCount, Task::Operators(left - 1)]);
         let (mut name, mut uid) = (None, None);
@@ -529,17 +524,17 @@ impl Walk {
         } else {
             let _chain_length = reader.i32()?;
         }
-        Ok(Event::Operator(OperatorRef {
+        Ok(Some(Event::Operator(OperatorRef {
             name,
             uid,
             id,
             parallelism,
             max_parallelism,
-        }))
+        })))
     }
 
     /// A coordinator's state is bytes, where there is any.
-    fn coordinator<'a>(&mut self, reader: &mut Reader<'a>) -> Result<Event<'a>, ParseError> {
+    fn coordinator<'a>(&mut self, reader: &mut Reader<'a>) -> Next<'a> {
         self.has_coordinator = true;
         let mut peek = reader.clone();
         match peek.u8()? {
@@ -549,7 +544,7 @@ impl Walk {
         .within("coordinator state")
     }
 
-    fn subtask<'a>(&mut self, left: u32, reader: &mut Reader<'a>) -> Result<Event<'a>, ParseError> {
+    fn subtask<'a>(&mut self, left: u32, reader: &mut Reader<'a>) -> Next<'a> {
         self.subtasks += 1;
         self.place = StatePlace::ManagedOperator;
         self.push([Task::Subtasks(left - 1)]);
@@ -561,7 +556,7 @@ impl Walk {
         };
         self.subtask = Some(index);
         if is_finished {
-            return Ok(Event::Subtask { index, is_finished });
+            return Ok(Some(Event::Subtask { index, is_finished }));
         }
         if self.version >= VERSION_WITH_COORDINATORS {
             self.push([
@@ -579,26 +574,18 @@ impl Walk {
             Task::Place(StatePlace::RawKeyed),
             Task::Keyed { nested: 0 },
         ]);
-        Ok(Event::Subtask { index, is_finished })
+        Ok(Some(Event::Subtask { index, is_finished }))
     }
 
-    fn one_operator_state<'a>(
-        &mut self,
-        left: u32,
-        reader: &mut Reader<'a>,
-    ) -> Result<Event<'a>, ParseError> {
+    fn one_operator_state<'a>(&mut self, left: u32, reader: &mut Reader<'a>) -> Next<'a> {
         let name = reader.text()?;
         let mode = redistribution(reader)?;
         let items = reader.u32("number of offsets")?;
         self.push([longs(items, reader)?, Task::OperatorStates(left - 1)]);
-        Ok(Event::OperatorState { name, mode, items })
+        Ok(Some(Event::OperatorState { name, mode, items }))
     }
 
-    fn keyed<'a>(
-        &mut self,
-        nested: usize,
-        reader: &mut Reader<'a>,
-    ) -> Result<Event<'a>, ParseError> {
+    fn keyed<'a>(&mut self, nested: usize, reader: &mut Reader<'a>) -> Next<'a> {
         too_deep(nested, reader)?;
         let tag = reader.u8()?;
         let (kind, range) = match tag {
@@ -637,7 +624,7 @@ impl Walk {
             }
             other => return self.delta(other, "keyed state", nested + 1, reader),
         };
-        Ok(Event::KeyedState { kind, range })
+        Ok(Some(Event::KeyedState { kind, range }))
     }
 
     fn incremental(
@@ -675,7 +662,7 @@ impl Walk {
         shared: bool,
         nested: usize,
         reader: &mut Reader<'a>,
-    ) -> Result<Event<'a>, ParseError> {
+    ) -> Next<'a> {
         let local_path = reader.text()?;
         let part = if shared {
             StatePart::LsmShared { local_path }
@@ -691,7 +678,7 @@ impl Walk {
         what: &'static str,
         nested: usize,
         reader: &mut Reader<'a>,
-    ) -> Result<Event<'a>, ParseError> {
+    ) -> Next<'a> {
         let v2 = match tag {
             tag::CHANGELOG_IN_MEMORY => {
                 let range = range(reader)?;
@@ -700,7 +687,7 @@ impl Walk {
                 let changes = count(reader, "change", CHANGE_BYTES_MIN)?;
                 self.push([Task::Changes(changes), Task::Text]);
                 let kind = KeyedStateFormat::ChangesInMemory;
-                return Ok(Event::KeyedState { kind, range });
+                return Ok(Some(Event::KeyedState { kind, range }));
             }
             tag::CHANGELOG_STREAMS => false,
             tag::CHANGELOG_STREAMS_V2 => true,
@@ -710,7 +697,7 @@ impl Walk {
         let left = count(reader, "stream", CHANGELOG_STREAM_BYTES_MIN)?;
         self.push([Task::Pieces { left, nested }, Task::PiecesTail { v2 }]);
         let kind = KeyedStateFormat::Changes;
-        Ok(Event::KeyedState { kind, range })
+        Ok(Some(Event::KeyedState { kind, range }))
     }
 
     fn stream<'a>(
@@ -718,7 +705,7 @@ impl Walk {
         part: StatePart<'a>,
         nested: usize,
         reader: &mut Reader<'a>,
-    ) -> Result<Event<'a>, ParseError> {
+    ) -> Next<'a> {
         too_deep(nested, reader)?;
         let at = reader.at();
         let stream = match reader.u8()? {
@@ -760,23 +747,23 @@ impl Walk {
             tag::EMPTY_SEGMENT => StreamRef::EmptySegment,
             other => return unknown_tag(reader, "stream", other),
         };
-        Ok(Event::Handle(HandleRef {
+        Ok(Some(Event::Handle(HandleRef {
             operator: self.operator,
             subtask: self.subtask,
             place: self.place,
             part,
             stream,
-        }))
+        })))
     }
 
-    fn end<'a>(&mut self, reader: &mut Reader<'a>) -> Result<Event<'a>, ParseError> {
+    fn end<'a>(&mut self, reader: &mut Reader<'a>) -> Next<'a> {
         let properties = if self.version >= VERSION_WITH_PROPERTIES {
             properties::read(reader)?
         } else {
             None
         };
         match reader.left() {
-            0 => Ok(Event::End(properties)),
+            0 => Ok(Some(Event::End(properties))),
             count => Err(reader.error(ParseErrorKind::TrailingBytes { count })),
         }
     }

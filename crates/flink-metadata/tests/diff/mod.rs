@@ -226,7 +226,7 @@ impl Diff {
                 );
             }
             (KeyedStateHandle::Delta(left), KeyedStateHandle::Delta(right)) => {
-                self.delta(left, right)
+                self.delta(left, right);
             }
             _ => self.field("kind of keyed state", left, right),
         }
