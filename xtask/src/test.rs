@@ -110,6 +110,7 @@ pub fn soak() -> bool {
     let sized = [
         ("cron against an oracle", "lowtide-core", "cron_oracle"),
         ("exactly once on a real Flink", "lowtide", "exactly_once"),
+        ("damage to fresh snapshots", "lowtide-world", "snapshots"),
     ];
     for (name, package, test) in sized {
         stages.run(name, || {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use lowtide_core::verify::{Reading, SizeRule};
 
+use crate::in_full;
 use crate::level_1::{self, Base};
 use crate::take::Snapshot;
 
@@ -78,7 +79,7 @@ fn is_told(snapshot: &Snapshot, what: &str, location: &str) {
 }
 
 /// So many cuts apart the store reads the cut file; all others are judged in memory. It reads a file in a
-/// tenth of a millisecond, and there are half a million of them.
+/// tenth of a millisecond, and there are half a million of them: for `soak`.
 const STORED_CUT_EVERY: usize = 61;
 
 /// Cuts `_metadata` off at each of its bytes.
@@ -90,9 +91,10 @@ pub fn every_cut(snapshot: &Snapshot) {
         let report = base.report(&whole[..length]);
         names_the_offset(snapshot, length, &report.findings);
     }
+    let step = if in_full() { 1 } else { STORED_CUT_EVERY };
     let file = File::options().write(true).open(&path).unwrap();
     // From the end on, so that nothing has to be written in between.
-    for length in (0..whole.len()).rev().step_by(STORED_CUT_EVERY) {
+    for length in (0..whole.len()).rev().step_by(step) {
         file.set_len(length as u64).unwrap();
         names_the_offset(snapshot, length, &level_1::told(&snapshot.directory));
     }

@@ -71,6 +71,11 @@ fn examine(release: Release, version: u32) {
     ));
 }
 
+/// Whether the damage is to be done in full: every cut read by the store, every bit of every field flipped.
+fn in_full() -> bool {
+    std::env::var_os("LOWTIDE_SOAK").is_some()
+}
+
 /// For whoever reads the output of the tests.
 #[allow(clippy::print_stderr)]
 fn say(line: &str) {
