@@ -107,6 +107,7 @@ pub fn soak() -> bool {
         ("cron against an oracle", "lowtide-core", "cron_oracle"),
         ("exactly once on a real Flink", "lowtide", "exactly_once"),
         ("savepoints in a real S3 server", "lowtide", "stores"),
+        ("damage to fresh snapshots", "lowtide-world", "snapshots"),
     ];
     for (name, package, test) in sized {
         stages.run(name, || {

@@ -14,14 +14,17 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import org.apache.flink.api.java.tuple.Tuple2;
 import org.apache.flink.runtime.checkpoint.Checkpoints;
 import org.apache.flink.runtime.checkpoint.OperatorState;
 import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
 import org.apache.flink.runtime.checkpoint.metadata.CheckpointMetadata;
+import org.apache.flink.runtime.state.IncrementalKeyedStateHandle;
 import org.apache.flink.runtime.state.KeyedStateHandle;
 import org.apache.flink.runtime.state.OperatorStateHandle;
 import org.apache.flink.runtime.state.StateObject;
 import org.apache.flink.runtime.state.StreamStateHandle;
+import org.apache.flink.runtime.state.changelog.ChangelogStateBackendHandle;
 
 /**
  * Prints, one line of JSON per file named on the command line, what Flink's own Checkpoints class reads
@@ -33,8 +36,10 @@ import org.apache.flink.runtime.state.StreamStateHandle;
  *               stateSize, checkpointedSize, coordinatorSize,
  *               states: [{subtask, finished, stateSize, checkpointedSize,
  *                         handles: [{place, kind, size, checkpointedSize?, keyGroups?: [first, last],
+ *                                    checkpoint?, backend?, materialization?, channel?,
  *                                    states?: {name: {mode, offsets}},
- *                                    streams: [{kind, size, path?}]}]}]}]}
+ *                                    streams: [{kind, size, path?, start?, scope?}],
+ *                                    materialized?: [handle…], delta?: [handle…]}]}]}]}
  * </pre>
  *
  * trailing is the number of bytes that Flink left unread. A file that Flink refuses gives {file, error}.
@@ -63,6 +68,7 @@ public class MetadataDump {
         "getMaterializedStateHandles",
         "getNonMaterializedStateHandles",
         "getHandle",
+        "getHandlesAndOffsets",
     };
 
     public static void main(String[] args) {
@@ -157,6 +163,19 @@ public class MetadataDump {
             int last = keyed.getKeyGroupRange().getEndKeyGroup();
             map.put("keyGroups", List.of(first, last));
         }
+        if (handle instanceof IncrementalKeyedStateHandle) {
+            map.put("checkpoint", call(handle, "getCheckpointId"));
+            map.put("backend", String.valueOf(call(handle, "getBackendIdentifier")));
+        }
+        if (handle instanceof ChangelogStateBackendHandle) {
+            map.put("materialization", call(handle, "getMaterializationID"));
+            map.put("materialized", nested(handle, "getMaterializedStateHandles"));
+            map.put("delta", nested(handle, "getNonMaterializedStateHandles"));
+        }
+        Object channel = call(handle, "getInfo");
+        if (channel != null) {
+            map.put("channel", channel.toString());
+        }
         if (handle instanceof OperatorStateHandle) {
             Map<String, Object> states = new TreeMap<>();
             ((OperatorStateHandle) handle)
@@ -176,8 +195,22 @@ public class MetadataDump {
         return map;
     }
 
+    /** The keyed handles that a changelog's handle is made of. */
+    private static List<Object> nested(Object handle, String getter) throws Exception {
+        List<Object> list = new ArrayList<>();
+        for (Object one : (Collection<?>) call(handle, getter)) {
+            list.add(handle(getter, (StateObject) one));
+        }
+        return list;
+    }
+
     /** Everything below a handle that holds bytes itself: a file, a part of a file, an inline array. */
     private static void streams(Object handle, List<Object> found) throws Exception {
+        if (handle instanceof Tuple2) {
+            // A changelog's stream and its offset.
+            streams(((Tuple2<?, ?>) handle).f0, found);
+            return;
+        }
         boolean wraps = false;
         for (String getter : INNER) {
             Object inner = call(handle, getter);
@@ -200,6 +233,11 @@ public class MetadataDump {
             Object path = relative != null ? relative : call(handle, "getFilePath");
             if (path != null) {
                 map.put("path", path.toString());
+            }
+            Object scope = call(handle, "getScope");
+            if (scope != null && path != null) {
+                map.put("start", call(handle, "getStartPos"));
+                map.put("scope", scope.toString());
             }
             found.add(map);
         }

@@ -63,6 +63,7 @@ import org.apache.flink.util.Collector;
  * block-sync, block-async  a snapshot stops there and makes blocked-(checkpoint id)-(subtask)
  * fail-sync, fail-async    a snapshot fails there
  * slow-ms                  the asynchronous part takes as many milliseconds as the file says
+ * slow-record-ms           the keyed operator takes as many milliseconds for a record
  * crash                    the task fails
  * finish                   the sources come to their end
  * </pre>
@@ -117,7 +118,7 @@ public class StatefulApp {
                         .broadcast(rulesState);
 
         events.keyBy(number -> number % keys, Types.LONG)
-                .process(new Accounts(Integer.parseInt(options.get("value-bytes"))))
+                .process(new Accounts(control, Integer.parseInt(options.get("value-bytes"))))
                 .returns(Types.LONG)
                 .name("accounts")
                 .uid("accounts")
@@ -136,6 +137,7 @@ public class StatefulApp {
         private static final long LOOK_EVERY_NANOS = 50_000_000;
         private final String folder;
         private transient long lookedAt;
+        private transient long recordMs;
 
         Control(String folder) {
             this.folder = folder;
@@ -166,7 +168,7 @@ public class StatefulApp {
                     Thread.sleep(POLL_MS);
                 }
                 if (part.equals("async")) {
-                    Thread.sleep(slowMs());
+                    Thread.sleep(ms("slow-ms"));
                 }
             } catch (InterruptedException cancelled) {
                 Thread.currentThread().interrupt();
@@ -185,8 +187,21 @@ public class StatefulApp {
             }
         }
 
-        private long slowMs() throws IOException {
-            Path file = Paths.get(folder, "slow-ms");
+        /** What a record is to suffer; a change is seen within a twentieth of a second. */
+        void record() throws Exception {
+            long now = System.nanoTime();
+            if (now - lookedAt >= LOOK_EVERY_NANOS) {
+                lookedAt = now;
+                recordMs = ms("slow-record-ms");
+            }
+            if (recordMs > 0) {
+                Thread.sleep(recordMs);
+            }
+        }
+
+        /** What the file says, or 0. */
+        private long ms(String name) throws IOException {
+            Path file = Paths.get(folder, name);
             try {
                 return Long.parseLong(new String(Files.readAllBytes(file), StandardCharsets.UTF_8).trim());
             } catch (NoSuchFileException none) {
@@ -349,12 +364,14 @@ public class StatefulApp {
         private static final long TIMER_MS = 1_000;
         private static final int MAP_ENTRIES = 8;
         private static final int LIST_ENTRIES = 8;
+        private final Control control;
         private final int valueBytes;
         private transient ValueState<String> balance;
         private transient ListState<Long> recent;
         private transient MapState<Long, Long> byKind;
 
-        Accounts(int valueBytes) {
+        Accounts(String control, int valueBytes) {
+            this.control = new Control(control);
             this.valueBytes = valueBytes;
         }
 
@@ -376,6 +393,7 @@ public class StatefulApp {
         @Override
         public void processElement(Long number, Context context, Collector<Long> out)
                 throws Exception {
+            control.record();
             StringBuilder text = new StringBuilder(valueBytes).append(number);
             while (text.length() < valueBytes) {
                 text.append('.');

@@ -11,6 +11,11 @@ use anyhow::{Context as _, Result};
 
 use crate::http::until;
 
+/// How long the asynchronous part of a snapshot takes.
+const SLOW: &str = "slow-ms";
+/// How long the keyed operator takes for a record.
+const SLOW_RECORDS: &str = "slow-record-ms";
+
 /// A part of a task's snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -89,9 +94,9 @@ impl Control {
         self.make("crash")
     }
 
-    /// Ends [`Control::fail`], [`Control::crash`] and [`Control::slow`].
+    /// Ends [`Control::fail`], [`Control::crash`], [`Control::slow`] and [`Control::slow_records`].
     pub fn heal(&self) -> Result<()> {
-        for name in ["fail-sync", "fail-async", "crash", "slow-ms"] {
+        for name in ["fail-sync", "fail-async", "crash", SLOW, SLOW_RECORDS] {
             self.remove(name)?;
         }
         Ok(())
@@ -99,10 +104,20 @@ impl Control {
 
     /// From now on, the asynchronous part of every subtask's snapshot takes this long.
     pub fn slow(&self, time: Duration) -> Result<()> {
+        self.tell_ms(SLOW, time)
+    }
+
+    /// From now on, the keyed operator takes this long for each record. At a rate above that, what is in
+    /// front of it fills up: back-pressure.
+    pub fn slow_records(&self, time: Duration) -> Result<()> {
+        self.tell_ms(SLOW_RECORDS, time)
+    }
+
+    fn tell_ms(&self, name: &str, time: Duration) -> Result<()> {
         // Renamed into place: the job may read at any moment.
-        let written = self.folder.join(".slow-ms");
+        let written = self.folder.join(format!(".{name}"));
         fs::write(&written, time.as_millis().to_string())?;
-        fs::rename(written, self.folder.join("slow-ms")).context("rename slow-ms")
+        fs::rename(written, self.folder.join(name)).with_context(|| format!("rename {name}"))
     }
 
     /// The sources come to their end: the job ends as FINISHED.

@@ -54,6 +54,7 @@ pub struct Builder<'z> {
     keys: Keys,
     class_data: Option<ClassData>,
     plugins: bool,
+    changelog_in_files: bool,
 }
 
 impl<'z> Builder<'z> {
@@ -92,8 +93,21 @@ impl<'z> Builder<'z> {
     /// `_metadata`, so that a small job's savepoint may have no other file.
     #[must_use]
     pub fn state_in_files(self) -> Self {
+        self.state_in_files_from(0)
+    }
+
+    /// State goes to files of its own from this many kilobytes on; smaller state stays in `_metadata`.
+    #[must_use]
+    pub fn state_in_files_from(self, kilobytes: u32) -> Self {
         let key = configuration::inline_threshold_key(self.release);
-        self.config(key, "0 kb")
+        self.config(key, format!("{kilobytes} kb"))
+    }
+
+    /// Jobs that keep a changelog keep it in files of the scratch folder; Flink's default keeps it in memory.
+    #[must_use]
+    pub fn changelog_in_files(mut self) -> Self {
+        self.changelog_in_files = true;
+        self
     }
 
     /// The cluster knows no savepoint directory of its own: a request must name one.
@@ -175,6 +189,9 @@ impl<'z> Builder<'z> {
             "taskmanager.numberOfTaskSlots".into(),
             self.slots.to_string(),
         );
+        if self.changelog_in_files {
+            keys.extend(configuration::changelog(scratch.path()));
+        }
         keys.extend(self.keys);
         keys.retain(|_, value| !value.is_empty());
         configuration::write(self.release, &scratch.path().join("conf"), &keys)?;
@@ -265,6 +282,7 @@ impl Cluster {
             keys: Keys::new(),
             class_data: None,
             plugins: false,
+            changelog_in_files: false,
         }
     }
 
@@ -281,6 +299,28 @@ impl Cluster {
     /// Its scratch folder: `savepoints`, `checkpoints`, `log`, `conf`.
     pub fn scratch(&self) -> &Path {
         self.scratch.path()
+    }
+
+    /// The directories `chk-N` of a job's checkpoints that have a `_metadata`: those that Flink retains,
+    /// lowest number first.
+    ///
+    /// # Errors
+    /// A directory cannot be read.
+    pub fn retained_checkpoints(&self, job: &str) -> Result<Vec<PathBuf>> {
+        let folder = self.scratch.path().join("checkpoints").join(job);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let number: Option<u64> = name.strip_prefix("chk-").and_then(|it| it.parse().ok());
+            if let Some(number) = number
+                && path.join("_metadata").is_file()
+            {
+                found.push((number, path));
+            }
+        }
+        found.sort();
+        Ok(found.into_iter().map(|(_, path)| path).collect())
     }
 
     /// The folder that the cluster reports as its savepoint directory.
@@ -495,7 +535,7 @@ impl Cluster {
     }
 }
 
-/// The log line is the same in all four releases:
+/// The log line is the same in all releases:
 /// `Triggering checkpoint 3 (type=SavepointType{name='Savepoint', …}) @ 1700000000000 for job 0123….`
 fn trigger(line: &str) -> Option<SavepointTrigger> {
     let (_, rest) = line.split_once("Triggering checkpoint ")?;

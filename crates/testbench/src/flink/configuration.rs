@@ -22,7 +22,7 @@ pub(super) fn common(release: Release, scratch: &Path, rest_port: u16, rpc_port:
     let (backend, checkpoints) = match release {
         Release::V1_15 => ("state.backend", "state.checkpoints.dir"),
         Release::V1_17 | Release::V1_20 => ("state.backend.type", "state.checkpoints.dir"),
-        Release::V2_3 => ("state.backend.type", "execution.checkpointing.dir"),
+        Release::V2_0 | Release::V2_3 => ("state.backend.type", "execution.checkpointing.dir"),
     };
     [
         ("jobmanager.rpc.address", "127.0.0.1".into()),
@@ -77,7 +77,7 @@ pub(super) fn common(release: Release, scratch: &Path, rest_port: u16, rpc_port:
 pub(super) fn savepoint_directory_key(release: Release) -> &'static str {
     match release {
         Release::V1_15 | Release::V1_17 | Release::V1_20 => "state.savepoints.dir",
-        Release::V2_3 => "execution.checkpointing.savepoint-dir",
+        Release::V2_0 | Release::V2_3 => "execution.checkpointing.savepoint-dir",
     }
 }
 
@@ -85,8 +85,21 @@ pub(super) fn savepoint_directory_key(release: Release) -> &'static str {
 pub(super) fn inline_threshold_key(release: Release) -> &'static str {
     match release {
         Release::V1_15 | Release::V1_17 => "state.storage.fs.memory-threshold",
-        Release::V1_20 | Release::V2_3 => "execution.checkpointing.data-inline-threshold",
+        Release::V1_20 | Release::V2_0 | Release::V2_3 => {
+            "execution.checkpointing.data-inline-threshold"
+        }
     }
+}
+
+/// Keys of a changelog in files below `scratch`. 1.20 renamed them, and knows these still.
+pub(super) fn changelog(scratch: &Path) -> Keys {
+    let folder = format!("file://{}", scratch.join("changelog").display());
+    [
+        ("state.backend.changelog.storage", "filesystem".to_owned()),
+        ("dstl.dfs.base-path", folder),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
 }
 
 /// The JVM flags of a JobManager: its web parts and jobs' `main` methods need little.
@@ -113,15 +126,14 @@ pub(super) fn write(release: Release, folder: &Path, keys: &Keys) -> Result<()> 
         // From 2.0 the file is real YAML, and a value such as `*` must be quoted; before, quotes would
         // become part of the value.
         let line = match release {
-            Release::V2_3 => format!("{key}: '{}'", value.replace('\'', "''")),
+            Release::V2_0 | Release::V2_3 => format!("{key}: '{}'", value.replace('\'', "''")),
             _ => format!("{key}: {value}"),
         };
         writeln!(text, "{line}").expect("writing to a string cannot fail");
     }
-    let name = if release == Release::V2_3 {
-        "config.yaml"
-    } else {
-        "flink-conf.yaml"
+    let name = match release {
+        Release::V2_0 | Release::V2_3 => "config.yaml",
+        Release::V1_15 | Release::V1_17 | Release::V1_20 => "flink-conf.yaml",
     };
     fs::create_dir_all(folder)?;
     fs::write(folder.join(name), text).with_context(|| format!("write {name}"))?;

@@ -17,7 +17,7 @@ const PACKAGE: &str = "apache-flink-libraries";
 /// ZooKeeper in a jar of its own.
 const KEPT: [&str; 3] = ["flink-dist-", "log4j-", "flink-shaded-zookeeper-"];
 
-/// The Flink releases we test: the oldest we support, two in between, the newest.
+/// The Flink releases we test: the oldest we support, three in between, the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Release {
     /// 1.15.4: the first minor release with `triggerId` and native savepoints; `_metadata` version 3.
@@ -27,13 +27,21 @@ pub enum Release {
     V1_17,
     /// 1.20.5: the last 1.x; ignores unknown request fields; `_metadata` version 4.
     V1_20,
+    /// 2.0.2: the first 2.x, and the only one that writes `_metadata` version 5.
+    V2_0,
     /// 2.3.0: the newest; `_metadata` version 6.
     V2_3,
 }
 
 impl Release {
     /// All of them, oldest first.
-    pub const ALL: [Self; 4] = [Self::V1_15, Self::V1_17, Self::V1_20, Self::V2_3];
+    pub const ALL: [Self; 5] = [
+        Self::V1_15,
+        Self::V1_17,
+        Self::V1_20,
+        Self::V2_0,
+        Self::V2_3,
+    ];
 
     /// The exact version, as in `1.15.4`.
     pub fn version(self) -> &'static str {
@@ -41,6 +49,7 @@ impl Release {
             Self::V1_15 => "1.15.4",
             Self::V1_17 => "1.17.2",
             Self::V1_20 => "1.20.5",
+            Self::V2_0 => "2.0.2",
             Self::V2_3 => "2.3.0",
         }
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
-use super::Distribution;
 use super::cluster::{Cluster, lock};
+use super::{Distribution, Release};
 use crate::control::Control;
 use crate::http::{self, until};
 use crate::{java, say};
@@ -60,6 +60,8 @@ pub struct JobSpec {
     pub control: Option<PathBuf>,
     /// Restore from this savepoint.
     pub restore: Option<String>,
+    /// What it restores from becomes Flink's own, to be deleted when it is no longer needed. From 1.15 on.
+    pub claim: bool,
     /// More Flink configuration of the job.
     pub config: Vec<(String, String)>,
 }
@@ -80,6 +82,7 @@ impl JobSpec {
             value_bytes: 64,
             control: None,
             restore: None,
+            claim: false,
             config: Vec::new(),
         }
     }
@@ -243,6 +246,9 @@ impl Target<'_> {
         if let Some(path) = &spec.restore {
             request["savepointPath"] = json!(path);
         }
+        if spec.claim {
+            request[claim_field(self.distribution.release())] = json!("CLAIM");
+        }
         let answer = http::send(self.url, "POST", &format!("/jars/{jar}/run"), &request)?;
         let id = text(&answer, "jobid")?;
         say::step(format!(
@@ -316,7 +322,8 @@ impl JobHandle {
         Ok(())
     }
 
-    fn last_failure(&self) -> String {
+    /// The stack trace of what last failed the job.
+    pub fn last_failure(&self) -> String {
         let failures = http::get(&self.url, &format!("/jobs/{}/exceptions", self.id));
         let failures = failures.unwrap_or_default();
         let last = &failures["exceptionHistory"]["entries"][0]["stacktrace"];
@@ -359,6 +366,42 @@ impl JobHandle {
         )
     }
 
+    /// Asks Flink to stop the job with a savepoint, in its own savepoint directory, and returns the trigger
+    /// id, which [`JobHandle::wait_savepoint`] takes. A drained job is not meant to go on later.
+    ///
+    /// # Errors
+    /// The cluster refuses.
+    pub fn trigger_stop(&self, format: &str, drain: bool) -> Result<String> {
+        let path = format!("/jobs/{}/stop", self.id);
+        text(
+            &http::send(
+                &self.url,
+                "POST",
+                &path,
+                &json!({ "formatType": format, "drain": drain }),
+            )?,
+            "request-id",
+        )
+    }
+
+    /// Takes one checkpoint now, besides those of the interval, and returns its number. From Flink 1.17
+    /// on.
+    ///
+    /// # Errors
+    /// The cluster refuses, the checkpoint fails, or time is up.
+    pub fn checkpoint(&self, limit: Duration) -> Result<u64> {
+        let path = format!("/jobs/{}/checkpoints", self.id);
+        let order = json!({ "checkpointType": "CONFIGURED" });
+        let trigger = text(&http::send(&self.url, "POST", &path, &order)?, "request-id")?;
+        let operation = until("the checkpoint", limit, || {
+            let answer = http::get(&self.url, &format!("{path}/{trigger}"))?;
+            Ok((answer["status"]["id"] == "COMPLETED").then(|| answer["operation"].clone()))
+        })?;
+        operation["checkpointId"]
+            .as_u64()
+            .ok_or_else(|| anyhow!("the checkpoint failed: {}", first_lines(&operation)))
+    }
+
     /// Waits until the operation under `trigger` has completed, and returns Flink's `operation`: with
     /// `location`, or with `failure-cause`.
     ///
@@ -371,6 +414,22 @@ impl JobHandle {
             Ok((answer["status"]["id"] == "COMPLETED").then(|| answer["operation"].clone()))
         })
     }
+}
+
+/// The field of a run request that says who owns what the job is restored from: renamed in 1.20.
+fn claim_field(release: Release) -> &'static str {
+    match release {
+        Release::V1_15 | Release::V1_17 => "restoreMode",
+        Release::V1_20 | Release::V2_0 | Release::V2_3 => "claimMode",
+    }
+}
+
+/// The beginning of what Flink says of a failed operation; the whole is tens of kilobytes.
+fn first_lines(operation: &Value) -> String {
+    const LINES: usize = 40;
+    let trace = operation["failure-cause"]["stack-trace"].as_str();
+    let lines = trace.unwrap_or("no cause").lines().take(LINES);
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn text(value: &Value, key: &str) -> Result<String> {

@@ -100,7 +100,9 @@ impl ZooKeeper {
     pub(super) fn keys(&self, release: Release, name: &str, rpc_port: u16) -> Keys {
         let kind = match release {
             Release::V1_15 => "high-availability",
-            Release::V1_17 | Release::V1_20 | Release::V2_3 => "high-availability.type",
+            Release::V1_17 | Release::V1_20 | Release::V2_0 | Release::V2_3 => {
+                "high-availability.type"
+            }
         };
         let storage = format!("file://{}", self.storage().display());
         [
