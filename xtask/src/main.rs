@@ -1,4 +1,4 @@
-//! What people type: `cargo xtask demo | test | soak | bench | sim | gen | image`.
+//! What people type: `cargo xtask demo | test | soak | bench | sim | fuzz | gen | image`.
 //!
 //! Each command installs what it needs, says what it does, and works offline the second time.
 
@@ -13,6 +13,7 @@ mod stage;
 mod test;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -63,6 +64,12 @@ enum Command {
         #[arg(long)]
         replay: Option<u64>,
     },
+    /// Run each fuzz target for a while
+    Fuzz {
+        /// How many seconds each
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
     /// Write the generated files: JSON Schema, man pages, completions
     Gen,
     /// Build the container image as an archive, without Docker
@@ -82,6 +89,8 @@ fn main() -> ExitCode {
             first,
             replay,
         } => sim::run(first, seeds, replay),
+        Command::Fuzz { seconds } => fuzz::run(Duration::from_secs(seconds))
+            .map(|counts| counts.failed == 0 && counts.passed > 0),
         Command::Gen => gen_files::run(),
         Command::Image(order) => image::run(&order),
     };

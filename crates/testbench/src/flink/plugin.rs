@@ -21,7 +21,7 @@ pub fn s3_plugin(release: Release) -> Result<PathBuf> {
     let version = match release {
         Release::V1_20 => "1.20.1",
         Release::V2_3 => "2.3.0",
-        Release::V1_15 | Release::V1_17 => {
+        Release::V1_15 | Release::V1_17 | Release::V2_0 => {
             bail!(
                 "the S3 plugin of Flink {} was never tried",
                 release.version()
