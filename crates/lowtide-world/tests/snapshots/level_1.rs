@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
@@ -20,7 +20,7 @@ pub fn location(path: &Path) -> Location {
 
 pub fn read(directory: &Path) -> Result<Reading, Fault> {
     let location = location(directory);
-    RUNTIME.block_on(lowtide_world::read(&location))
+    RUNTIME.block_on(lowtide_world::read(&location, Arc::default()))
 }
 
 /// What is told of a snapshot, as lines for people: none if it is whole. What cannot be read is told too, in
