@@ -362,6 +362,8 @@ pub struct AttemptTruth {
     pub in_progress: u32,
     /// Requests taken up so far.
     pub taken: u32,
+    /// By which processes, as far as the platform was up: each has its own time of the grant.
+    pub granted_at: BTreeSet<Timestamp>,
     /// When the platform completed a whole savepoint for it that it never called failed.
     pub whole_at: Option<Timestamp>,
 }

@@ -124,7 +124,7 @@ impl State {
             let fault = Fault::transient("connection refused");
             return (Reply::NotSent(fault), None);
         }
-        self.witness_arrival(now, (run, number));
+        self.witness_arrival(now, (run, number), attempt.sent_at);
         if lists_savepoints(self, platform) {
             self.witness_request(now, attempt);
             return self.create(now, platform, attempt, called_at);

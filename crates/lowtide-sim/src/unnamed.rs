@@ -64,7 +64,16 @@ impl State {
     }
 
     /// A request arrives at a platform that is up.
-    pub fn witness_arrival(&mut self, now: Timestamp, of: (lowtide_core::name::RunId, u32)) {
+    ///
+    /// A process that has no clear reply may repeat its request, and then a `JobManager` may start
+    /// anew before the first copy arrives: that is so with a catalog, too. What must not be is
+    /// that another process asks.
+    pub fn witness_arrival(
+        &mut self,
+        now: Timestamp,
+        of: (lowtide_core::name::RunId, u32),
+        granted_at: Option<Timestamp>,
+    ) {
         let (run, number) = of;
         let Some(app) = self.witness.application_of(run) else {
             return;
@@ -73,8 +82,16 @@ impl State {
             .witness
             .attempts
             .range((run, 0)..=(run, u32::MAX))
-            .find(|(_, truth)| truth.in_progress > 0 || truth.whole_at.is_some())
+            .filter(|(_, truth)| truth.in_progress > 0 || truth.whole_at.is_some())
+            .find(|((_, other), truth)| {
+                let is_copy = granted_at.is_some_and(|at| truth.granted_at.contains(&at));
+                *other != number || !is_copy
+            })
             .map(|((_, other), truth)| format!("attempt {other}: {truth:?}"));
+        self.witness
+            .truth(run, number)
+            .granted_at
+            .extend(granted_at);
         let platform = &self.platforms[self.apps[app].platform];
         let recognised = platform.operations.values().any(|one| {
             one.run == run
