@@ -14,6 +14,7 @@ mod describe;
 mod fields;
 mod flips;
 mod level_1;
+mod names;
 mod take;
 
 use std::time::Instant;
@@ -56,6 +57,7 @@ fn examine(release: Release, version: u32) {
     let compared = started.elapsed();
     let mut unseen = flips::Unseen::default();
     for snapshot in &snapshots {
+        names::are_those_of_the_program(snapshot);
         damage::every_file(snapshot);
         damage::every_cut(snapshot);
         flips::every_byte(snapshot, &mut unseen);
