@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lowtide_core::flink_metadata::{
     KeyedState, KeyedStateHandle, KeyedStateKind, OperatorId, StreamHandle, keyed_states,
@@ -59,14 +59,15 @@ fn states_of(snapshot: &Snapshot, stream: &StreamHandle) -> Vec<KeyedState> {
     header(snapshot, &path, range)
 }
 
-fn header(snapshot: &Snapshot, path: &PathBuf, range: Range<u64>) -> Vec<KeyedState> {
-    let file = File::open(path).unwrap_or_else(|error| panic!("{snapshot}: {path:?}: {error}"));
+fn header(snapshot: &Snapshot, path: &Path, range: Range<u64>) -> Vec<KeyedState> {
+    let file =
+        File::open(path).unwrap_or_else(|error| panic!("{snapshot}: {}: {error}", path.display()));
     let found = read_keyed_states(range, |offset, bytes| {
         let mut read = vec![0; bytes];
         file.read_exact_at(&mut read, offset).map(|()| read)
     });
     found
-        .unwrap_or_else(|error| panic!("{snapshot}: {path:?}: {error}"))
+        .unwrap_or_else(|error| panic!("{snapshot}: {}: {error}", path.display()))
         .states
 }
 
