@@ -182,7 +182,7 @@ pub fn keyed_states(header: &[u8]) -> Result<KeyedStates, HeaderError> {
         return Err(HeaderError::NotAHeader { found: version });
     }
     let mut told = KeyedStates {
-        key_serializer: class_name(rest),
+        key_serializer: None,
         is_compressed: start[4] == 1,
         states: Vec::new(),
     };
@@ -191,7 +191,11 @@ pub fn keyed_states(header: &[u8]) -> Result<KeyedStates, HeaderError> {
         let Some((name_at, state)) = state_before(rest, at) else {
             continue;
         };
-        announced = announced.or_else(|| number_before(rest, name_at));
+        if told.states.is_empty() {
+            announced = number_before(rest, name_at);
+            // What lies behind the first name is not of the key's serializer, whatever length it claims.
+            told.key_serializer = class_name(&rest[..name_at]);
+        }
         told.states.push(state);
         if announced == Some(told.states.len()) {
             return Ok(told);

@@ -73,6 +73,19 @@ fn keyed_states_are_found_in_the_headers_of_real_snapshots() {
     assert_eq!(Vec::from_iter(snapshots), expected);
 }
 
+/// Found by fuzzing: with more bytes after the states, such a length reached into them.
+#[test]
+fn the_keys_serializer_ends_before_the_first_state() {
+    let mut header = b"\0\0\0\x06\0\0\0\0\x02\0\xff".to_vec();
+    header.extend(b"\0\x01\0\x01a\0\0\0\0\0\0\0\x01\0\x10KEYED_STATE_TYPE\0\x03MAP");
+    let short = keyed_states(&header).unwrap();
+    header.resize(1 << 10, b'x');
+    let long = keyed_states(&header).unwrap();
+    assert_eq!(short, long);
+    assert_eq!(long.key_serializer, None);
+    assert_eq!(long.states.len(), 1);
+}
+
 #[test]
 fn a_header_cut_off_anywhere_needs_more() {
     let fixture = fixtures()
