@@ -46,9 +46,7 @@ pub fn run(each: Duration) -> Result<Counts> {
     let mut counts = Counts::default();
     for (target, program) in TARGETS.iter().zip(programs) {
         say(&format!("fuzzing {target} for {} s", each.as_secs()));
-        let found = one(target, &program, each)?;
-        counts.passed += found.passed;
-        counts.failed += found.failed;
+        counts += one(target, &program, each)?;
     }
     Ok(counts)
 }

@@ -41,6 +41,16 @@ pub enum SizeRule {
 }
 
 impl SizeRule {
+    /// For a file of a recorded length; `None` if the file system could not tell it.
+    pub(crate) fn of_file(size: Option<u64>) -> Self {
+        size.map_or(Self::Exists, Self::Exactly)
+    }
+
+    /// For a file that holds a piece: it must reach the piece's end.
+    pub(crate) fn of_segment(start: u64, size: u64) -> Self {
+        Self::AtLeast(start.saturating_add(size))
+    }
+
     /// Whether a file of `bytes` bytes follows the rule.
     ///
     /// ```
@@ -201,16 +211,19 @@ impl<'a> Collector<'a> {
     }
 
     fn stream(&mut self, stream: &'a StreamHandle) {
-        let exactly = |size: Option<u64>| size.map_or(SizeRule::Exists, SizeRule::Exactly);
         let (path, size) = match stream {
             StreamHandle::Inline { .. } | StreamHandle::EmptySegment => return,
             StreamHandle::KeyGroups { stream, .. } => return self.stream(stream),
-            StreamHandle::File { path, size } => (FilePath::Absolute(path), exactly(*size)),
-            StreamHandle::Relative { path, size } => (FilePath::Relative(path), exactly(*size)),
-            StreamHandle::Segment(segment) => {
-                let end = segment.start.saturating_add(segment.size);
-                (FilePath::Absolute(&segment.path), SizeRule::AtLeast(end))
+            StreamHandle::File { path, size } => {
+                (FilePath::Absolute(path), SizeRule::of_file(*size))
             }
+            StreamHandle::Relative { path, size } => {
+                (FilePath::Relative(path), SizeRule::of_file(*size))
+            }
+            StreamHandle::Segment(segment) => (
+                FilePath::Absolute(&segment.path),
+                SizeRule::of_segment(segment.start, segment.size),
+            ),
         };
         self.files.push(FileRef {
             path,

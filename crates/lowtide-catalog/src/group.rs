@@ -28,15 +28,10 @@ type Result<T, E = CatalogError> = std::result::Result<T, E>;
 /// takes a tenth of a millisecond.
 const GROUP_MAX: usize = 256;
 
-/// Runs claimed at once from which a command that ends folds its log later.
-const MANY: usize = 16;
-
 /// Whoever writes for this handle of the catalog.
 #[derive(Debug, Clone)]
 pub(crate) struct Writes {
     queue: mpsc::Sender<Asked>,
-    /// The connection of a command that ends.
-    brief: Option<Pool<Sqlite>>,
 }
 
 /// A write and who waits for it.
@@ -64,19 +59,9 @@ enum Write {
 impl Writes {
     /// Starts the task that writes; it ends with the last handle.
     pub(crate) fn through(writer: Pool<Sqlite>) -> Self {
-        Self {
-            queue: start(writer),
-            brief: None,
-        }
-    }
-
-    /// The same for a command that ends. While it has many runs to bring on, folding the log into
-    /// the file would hold up all of them at each of their steps; the next command does it.
-    pub(crate) fn briefly(writer: Pool<Sqlite>) -> Self {
-        Self {
-            queue: start(writer.clone()),
-            brief: Some(writer),
-        }
+        let (queue, waiting) = mpsc::channel(GROUP_MAX);
+        tokio::spawn(write_all(writer, waiting));
+        Self { queue }
     }
 
     pub(crate) async fn claim(
@@ -84,12 +69,6 @@ impl Writes {
         runs: &[Run],
         considered: Option<(&AppKey, Timestamp)>,
     ) -> Result<Vec<Claim>> {
-        if let Some(only) = self.brief.as_ref().filter(|_| runs.len() >= MANY) {
-            sqlx::query(sql::FOLD_LATER)
-                .execute(only)
-                .await
-                .map_err(broken("preparing for many runs"))?;
-        }
         self.ask(Write::Claim {
             runs: runs.to_vec(),
             considered: considered.map(|(key, until)| (key.clone(), until)),
@@ -115,12 +94,6 @@ impl Writes {
         self.queue.send(asked).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
-}
-
-fn start(writer: Pool<Sqlite>) -> mpsc::Sender<Asked> {
-    let (queue, waiting) = mpsc::channel(GROUP_MAX);
-    tokio::spawn(write_all(writer, waiting));
-    queue
 }
 
 async fn write_all(writer: Pool<Sqlite>, mut waiting: mpsc::Receiver<Asked>) {

@@ -164,6 +164,8 @@ pub struct Catalog {
     pub(crate) writer: Pool<Sqlite>,
     pub(crate) readers: Pool<Sqlite>,
     pub(crate) writes: Writes,
+    /// Whether it is open for a command that ends.
+    pub(crate) is_brief: bool,
 }
 
 impl Catalog {
@@ -191,11 +193,10 @@ impl Catalog {
         let writing = options.clone().create_if_missing(true);
         let catalog = if let Some(readers_max) = readers_max {
             let readers = pool(readers_max, options.pragma("query_only", "on"));
-            let writer = pool(1, writing);
-            Self::over(Writes::through(writer.clone()), writer, readers)
+            Self::over(pool(1, writing), readers, false)
         } else {
             let only = pool(1, writing.pragma("wal_autocheckpoint", LOG_PAGES_BRIEFLY));
-            Self::over(Writes::briefly(only.clone()), only.clone(), only)
+            Self::over(only.clone(), only, true)
         };
         match catalog.prepare(&path).await {
             Ok(()) => {}
@@ -222,16 +223,17 @@ impl Catalog {
             .disable_statement_logging();
         // Memory belongs to one connection, so reading and writing share it.
         let only = pool(1, options);
-        let catalog = Self::over(Writes::through(only.clone()), only.clone(), only);
+        let catalog = Self::over(only.clone(), only, false);
         catalog.prepare(Path::new(":memory:")).await?;
         Ok(catalog)
     }
 
-    fn over(writes: Writes, writer: Pool<Sqlite>, readers: Pool<Sqlite>) -> Self {
+    fn over(writer: Pool<Sqlite>, readers: Pool<Sqlite>, is_brief: bool) -> Self {
         Self {
+            writes: Writes::through(writer.clone()),
             writer,
             readers,
-            writes,
+            is_brief,
         }
     }
 

@@ -20,12 +20,23 @@ use crate::sql;
 
 type Result<T, E = CatalogError> = std::result::Result<T, E>;
 
+/// Runs claimed at once from which a command that ends folds its log later.
+const MANY: usize = 16;
+
 impl ports::Catalog for Catalog {
     async fn claim(
         &self,
         runs: &[Run],
         considered: Option<(&AppKey, Timestamp)>,
     ) -> Result<Vec<Claim>> {
+        // Folding the log into the file would hold up all of them at each of their steps; the next
+        // command does it.
+        if self.is_brief && runs.len() >= MANY {
+            sqlx::query(sql::FOLD_LATER)
+                .execute(&self.writer)
+                .await
+                .map_err(broken("preparing for many runs"))?;
+        }
         self.writes.claim(runs, considered).await
     }
 

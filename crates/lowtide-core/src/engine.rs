@@ -440,15 +440,15 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         policy: &Policy,
         context: &Context,
     ) -> Result<Option<Step>, CatalogError> {
-        let before = ahead.as_ref().unwrap_or(row);
-        let first = self.commit_once(row, before, step.clone(), policy).await;
-        let Err(CatalogError::Busy(why)) = first else {
-            return none_if_stale(first);
-        };
         let Some(ahead) = ahead else {
-            return self.commit_busy(row, why, policy, context).await;
+            return self.commit_one(row, step, policy, context).await;
         };
-        Box::pin(self.commit_one_by_one(row, ahead, step, policy, context)).await
+        match self.commit_once(row, &ahead, step.clone(), policy).await {
+            Err(CatalogError::Busy(_)) => {
+                Box::pin(self.commit_one_by_one(row, ahead, step, policy, context)).await
+            }
+            committed => none_if_stale(committed),
+        }
     }
 
     /// What was refused as one may not begin, or may not trigger: one after the other tells which.
@@ -460,36 +460,37 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         policy: &Policy,
         context: &Context,
     ) -> Result<Option<Step>, CatalogError> {
-        let begun = Step {
+        let reached = ahead.phase;
+        let first = Step {
             run: ahead,
             savepoints: Vec::new(),
             grants_call: false,
             rest_until: None,
         };
-        let begun = match self.commit_once(row, row, begun, policy).await {
-            Err(CatalogError::Busy(why)) => {
-                return self.commit_busy(row, why, policy, context).await;
+        match self.commit_one(row, first, policy, context).await? {
+            Some(first) if first.run.phase == reached => {
+                self.commit_one(&first.run, step, policy, context).await
             }
-            committed => none_if_stale(committed)?,
-        };
-        let Some(begun) = begun.map(|step| step.run) else {
-            return Ok(None);
-        };
-        match self.commit_once(&begun, &begun, step, policy).await {
-            Err(CatalogError::Busy(why)) => self.commit_busy(&begun, why, policy, context).await,
-            committed => none_if_stale(committed),
+            refused_or_stale => Ok(refused_or_stale),
         }
     }
 
-    async fn commit_busy(
+    async fn commit_one(
         &self,
         row: &Run,
-        why: String,
+        step: Step,
         policy: &Policy,
         context: &Context,
     ) -> Result<Option<Step>, CatalogError> {
-        let step = run::advance(row, Seen::Busy(why), self.clock.now(), policy, context);
-        none_if_stale(self.commit_once(row, row, step, policy).await)
+        let committed = match self.commit_once(row, row, step, policy).await {
+            Err(CatalogError::Busy(why)) => {
+                let now = self.clock.now();
+                let step = run::advance(row, Seen::Busy(why), now, policy, context);
+                self.commit_once(row, row, step, policy).await
+            }
+            committed => committed,
+        };
+        none_if_stale(committed)
     }
 
     /// Replaces the row by what a step made of `before`: of the row itself, or of what this

@@ -18,6 +18,7 @@ use flink_metadata::{
 };
 
 use crate::name::Location;
+use crate::verify::location_of;
 
 /// How the names of table files end in a state backend's directory.
 const TABLE_SUFFIX: &str = ".sst";
@@ -136,10 +137,7 @@ impl Pieces<'_> {
         let Some(size) = size else {
             return;
         };
-        let location = match path {
-            FilePath::Relative(path) => self.directory.join(path),
-            FilePath::Absolute(path) => Location::new(path),
-        };
+        let location = location_of(path, self.directory);
         self.files.entry(location).or_default().push(Piece {
             start,
             end: start.saturating_add(size),

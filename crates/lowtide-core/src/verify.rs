@@ -99,17 +99,19 @@ impl Report {
 pub fn wanted(metadata: &Metadata, directory: &Location) -> Vec<(Location, SizeRule)> {
     let mut wanted: Vec<(Location, SizeRule)> = metadata
         .files()
-        .map(|file| {
-            let location = match file.path {
-                FilePath::Relative(path) => directory.join(path),
-                FilePath::Absolute(path) => Location::new(path),
-            };
-            (location, file.size)
-        })
+        .map(|file| (location_of(file.path, directory), file.size))
         .collect();
     wanted.sort_by(|a, b| a.0.cmp(&b.0));
     wanted.dedup();
     wanted
+}
+
+/// Where a file lies that the `_metadata` in `directory` names.
+pub(crate) fn location_of(path: FilePath<'_>, directory: &Location) -> Location {
+    match path {
+        FilePath::Relative(path) => directory.join(path),
+        FilePath::Absolute(path) => Location::new(path),
+    }
 }
 
 /// Judges a reading. `median_bytes` is the median state size of the application's good

@@ -7,37 +7,7 @@ mod shared;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use shared::{Ended, Place};
-
-/// Lays a fixture out as the directory that Flink left.
-fn savepoint(place: &Place, fixture: &str) -> PathBuf {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../flink-metadata/tests/fixtures")
-        .join(fixture);
-    let directory = place.path("savepoint-0102");
-    fs::create_dir(&directory).unwrap();
-    for line in fs::read_to_string(from.join("files.tsv")).unwrap().lines() {
-        let (size, name) = line.split_once('\t').unwrap();
-        let path = directory.join(name);
-        if name == "_metadata" {
-            fs::copy(from.join(name), &path).unwrap();
-        } else {
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            File::create(&path)
-                .unwrap()
-                .set_len(size.parse().unwrap())
-                .unwrap();
-        }
-    }
-    directory
-}
-
-/// Without the directory's own path, which is another one each time.
-fn text(place: &Place, ended: &Ended) -> String {
-    let path = place.path("");
-    let path = path.to_str().unwrap().trim_end_matches('/');
-    ended.text().replace(path, "/DIR")
-}
+use shared::Place;
 
 fn some_state_file(directory: &Path) -> PathBuf {
     let mut files: Vec<PathBuf> = fs::read_dir(directory)
@@ -59,7 +29,7 @@ fn whole_savepoints_of_every_release() {
         "2.3.0/rocks-native",
     ] {
         let place = Place::new("");
-        let directory = savepoint(&place, fixture);
+        let directory = place.savepoint(fixture);
         let ended = place.run(&["inspect", directory.to_str().unwrap()]);
         assert_eq!(ended.code, 0, "{fixture}: {}", ended.text());
     }
@@ -68,10 +38,10 @@ fn whole_savepoints_of_every_release() {
 #[test]
 fn a_whole_savepoint_reads_well() {
     let place = Place::new("");
-    savepoint(&place, "2.3.0/hashmap-native");
+    place.savepoint("2.3.0/hashmap-native");
     // A relative path, and the file instead of the directory.
     let ended = place.run(&["inspect", "savepoint-0102"]);
-    insta::assert_snapshot!(text(&place, &ended));
+    insta::assert_snapshot!(place.text(&ended));
     let by_file = place.run(&["inspect", "savepoint-0102/_metadata"]);
     assert_eq!(by_file.text(), ended.text());
 }
@@ -79,15 +49,15 @@ fn a_whole_savepoint_reads_well() {
 #[test]
 fn it_is_stable_for_programs() {
     let place = Place::new("");
-    savepoint(&place, "2.3.0/hashmap-native");
+    place.savepoint("2.3.0/hashmap-native");
     let ended = place.run(&["inspect", "savepoint-0102", "-o", "json"]);
-    insta::assert_snapshot!(text(&place, &ended));
+    insta::assert_snapshot!(place.text(&ended));
 }
 
 #[test]
 fn a_missing_file_is_broken() {
     let place = Place::new("");
-    let directory = savepoint(&place, "2.3.0/hashmap-native");
+    let directory = place.savepoint("2.3.0/hashmap-native");
     fs::remove_file(some_state_file(&directory)).unwrap();
     let ended = place.run(&["inspect", "savepoint-0102"]);
     assert_eq!(ended.code, 1);
@@ -101,7 +71,7 @@ fn a_missing_file_is_broken() {
 #[test]
 fn a_short_file_is_broken() {
     let place = Place::new("");
-    let directory = savepoint(&place, "2.3.0/hashmap-native");
+    let directory = place.savepoint("2.3.0/hashmap-native");
     let file = File::options()
         .write(true)
         .open(some_state_file(&directory))
@@ -121,7 +91,7 @@ fn a_short_file_is_broken() {
 #[test]
 fn truncated_metadata_is_broken() {
     let place = Place::new("");
-    let directory = savepoint(&place, "2.3.0/hashmap-native");
+    let directory = place.savepoint("2.3.0/hashmap-native");
     let file = File::options()
         .write(true)
         .open(directory.join("_metadata"))

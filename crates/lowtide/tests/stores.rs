@@ -7,7 +7,6 @@ mod metadata;
 mod shared;
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::thread;
@@ -72,32 +71,10 @@ fn place(url: &str, endpoint: &str) -> Place {
     place
 }
 
-/// Lays a fixture out as the directory that Flink left, its state files full of zeros.
-fn fixture(place: &Place, name: &str) -> PathBuf {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../flink-metadata/tests/fixtures")
-        .join(name);
-    let directory = place.path("savepoint-0102");
-    fs::create_dir(&directory).unwrap();
-    for line in fs::read_to_string(from.join("files.tsv")).unwrap().lines() {
-        let (size, name) = line.split_once('\t').unwrap();
-        let path = directory.join(name);
-        if name == "_metadata" {
-            fs::copy(from.join(name), &path).unwrap();
-        } else {
-            let file = File::create(&path).unwrap();
-            file.set_len(size.parse().unwrap()).unwrap();
-        }
-    }
-    directory
-}
-
 /// Without the directory's own path, which is another one each time, and without the columns that are
 /// as wide as it is.
 fn text(place: &Place, ended: &Ended) -> String {
-    let path = place.path("");
-    let path = path.to_str().unwrap().trim_end_matches('/');
-    let text = ended.text().replace(path, "/DIR");
+    let text = place.text(ended);
     let lines = text.lines().map(|line| {
         let cells = line.split("  ").map(str::trim);
         cells
@@ -111,7 +88,7 @@ fn text(place: &Place, ended: &Ended) -> String {
 #[test]
 fn whole_broken_and_unreadable_are_told_apart() {
     let place = Place::new("");
-    let directory = fixture(&place, "2.3.0/hashmap-native");
+    let directory = place.savepoint("2.3.0/hashmap-native");
     let whole = place.run(&["verify", "savepoint-0102"]);
     assert_eq!(whole.code, 0, "{}", whole.text());
     let blind = place.run(&["verify", "savepoint-0102", "nowhere"]);
@@ -151,7 +128,7 @@ fn whole_broken_and_unreadable_are_told_apart() {
 #[test]
 fn a_deep_reading_reads_well() {
     let place = Place::new("");
-    fixture(&place, "2.3.0/hashmap-native");
+    place.savepoint("2.3.0/hashmap-native");
     let ended = place.run(&["verify", "--deep", "savepoint-0102", "/nowhere/at/all"]);
     insta::assert_snapshot!(text(&place, &ended));
     let json = place.run(&["verify", "--deep", "savepoint-0102", "-o", "json"]);
@@ -183,7 +160,7 @@ fn files_of_the_right_size_with_wrong_content_are_broken() {
         ("2.3.0/rocks-native", "no footer of a RocksDB table"),
     ] {
         let place = Place::new("");
-        fixture(&place, name);
+        place.savepoint(name);
         assert_eq!(place.run(&["verify", "savepoint-0102"]).code, 0, "{name}");
         let ended = place.run(&["verify", "--deep", "savepoint-0102"]);
         assert_eq!(ended.code, 1, "{name}: {}", ended.text());

@@ -1,18 +1,15 @@
 //! A server that speaks Azure's Blob API: Azurite, the vendor's own emulator, from npm.
 
-use std::fs::{self, File};
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use tempfile::TempDir;
 
-use crate::port::Port;
-use crate::process::{self, Bound};
+use crate::process;
+use crate::server::{Place, Server};
 use crate::{cache, http, java, say};
 
 const VERSION: &str = "3.37.0";
@@ -23,19 +20,13 @@ pub const ACCOUNT: &str = "devstoreaccount1";
 pub const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/// Node takes a few seconds on a busy machine.
-const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// The version of the API that requests from here are made in.
 const API: &str = "2021-08-06";
 
 /// A running server on loopback; when it is dropped it is killed, and its files are removed.
 #[derive(Debug)]
 pub struct AzureServer {
-    // Before `_scratch`: the process ends first, then its files go.
-    _process: Bound,
-    url: String,
-    _scratch: TempDir,
-    _port: Port,
+    server: Server,
 }
 
 impl AzureServer {
@@ -46,49 +37,19 @@ impl AzureServer {
     pub fn start() -> Result<Self> {
         let program = program()?;
         say::step("starting a server of Azure's Blob API");
-        let scratch = tempfile::Builder::new()
-            .prefix("lowtide-azure-")
-            .tempdir()?;
-        let port = Port::reserve()?;
+        let place = Place::new("lowtide-azure-")?;
         let mut command = process::bound("node");
         command.arg(program).args(["--blobHost", "127.0.0.1"]);
-        command.args(["--blobPort", &port.number().to_string()]);
-        command.args([
-            "--silent",
-            "--skipApiVersionCheck",
-            "--disableTelemetry",
-            "--location",
-        ]);
-        command.arg(scratch.path());
-        let out = File::create(scratch.path().join("server.out"))?;
-        command
-            .stdout(out.try_clone()?)
-            .stderr(out)
-            .current_dir(scratch.path());
-        let mut process = Bound::start(command)?;
-        let url = format!("http://127.0.0.1:{}", port.number());
-        let ready = http::until("the server", START_TIMEOUT, || {
-            if process.ended()?.is_some() {
-                return Ok(Some(false));
-            }
-            // Any answer will do: it refuses who does not sign.
-            http::request(&url, "GET", "/", None, b"").map(|_| Some(true))
-        })?;
-        if !ready {
-            let said = fs::read_to_string(scratch.path().join("server.out")).unwrap_or_default();
-            bail!("the server ended by itself: {said}");
-        }
-        Ok(Self {
-            _process: process,
-            url,
-            _scratch: scratch,
-            _port: port,
-        })
+        command.args(["--blobPort", &place.port(), "--silent"]);
+        command.args(["--skipApiVersionCheck", "--disableTelemetry"]);
+        command.arg("--location").arg(place.folder());
+        // Any answer will do: it refuses who does not sign.
+        Server::start(place, command, "/", |_| true).map(|server| Self { server })
     }
 
     /// The address of the account: `http://127.0.0.1:PORT/devstoreaccount1`.
     pub fn url(&self) -> String {
-        format!("{}/{ACCOUNT}", self.url)
+        format!("{}/{ACCOUNT}", self.server.url())
     }
 
     /// Makes a container.
@@ -137,7 +98,7 @@ impl AzureServer {
         let authorization = format!("SharedKey {ACCOUNT}:{signature}");
         headers.push(("Authorization", &authorization));
         let path = format!("/{ACCOUNT}/{path}");
-        let answer = http::request_with(&self.url, "PUT", &path, &headers, bytes)?;
+        let answer = http::request_with(self.server.url(), "PUT", &path, &headers, bytes)?;
         ensure!(
             answer.status == 201,
             "PUT {path} was answered with {}: {}",

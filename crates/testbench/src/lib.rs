@@ -28,6 +28,7 @@ pub mod proxy;
 mod python;
 pub mod s3;
 pub mod say;
+mod server;
 pub mod small_fs;
 pub mod ververica;
 mod wire;

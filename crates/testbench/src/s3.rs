@@ -7,22 +7,21 @@
 //! Objects are put and looked at here by `OpenDAL`, as by Lowtide itself; that what it does is right, Flink's
 //! own client proves, which writes and reads the same buckets.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use opendal::{HttpTransporter, OperationContext, Operator, services};
 use opendal_http_transport_reqwest::ReqwestTransport;
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::go::Go;
 use crate::port::Port;
-use crate::process::{self, Bound};
-use crate::{cache, http, say};
+use crate::process;
+use crate::server::{Place, Server};
+use crate::{cache, say};
 
 const PACKAGE: &str = "github.com/minio/minio";
 const VERSION: &str = "v0.0.0-20260212201848-7aac2a2c5b7c";
@@ -34,20 +33,17 @@ pub const SECRET_KEY: &str = "testbench-secret";
 /// The region it says it is in.
 pub const REGION: &str = "us-east-1";
 
-/// It answers within a second on an idle machine.
-const START_TIMEOUT: Duration = Duration::from_mins(1);
+/// What it keeps, in its folder.
+const DATA: &str = "data";
 /// Requests under way at once, where many objects are made.
 const AT_ONCE: usize = 24;
 
 /// A running server on loopback; when it is dropped it is killed, and its files are removed.
 #[derive(Debug)]
 pub struct S3Server {
-    // Before `scratch`: the process ends first, then its files go.
-    _process: Bound,
-    url: String,
-    scratch: TempDir,
+    server: Server,
     runtime: Runtime,
-    _ports: [Port; 2],
+    _console: Port,
 }
 
 impl S3Server {
@@ -58,16 +54,12 @@ impl S3Server {
     pub fn start() -> Result<Self> {
         let program = program()?;
         say::step("starting an S3 server");
-        let scratch = tempfile::Builder::new().prefix("lowtide-s3-").tempdir()?;
-        let folder = scratch.path();
-        fs::create_dir(folder.join("data"))?;
-        let (port, console) = (Port::reserve()?, Port::reserve()?);
+        let (place, console) = (Place::new("lowtide-s3-")?, Port::reserve()?);
+        let folder = place.folder();
+        fs::create_dir(folder.join(DATA))?;
         let mut command = process::bound(program);
-        command
-            .arg("server")
-            .arg("--quiet")
-            .arg(folder.join("data"));
-        command.args(["--address", &format!("127.0.0.1:{}", port.number())]);
+        command.args(["server", "--quiet"]).arg(folder.join(DATA));
+        command.args(["--address", &place.address()]);
         command.args([
             "--console-address",
             &format!("127.0.0.1:{}", console.number()),
@@ -79,39 +71,20 @@ impl S3Server {
             .env("MINIO_BROWSER", "off")
             .env("MINIO_UPDATE", "off")
             .env("HOME", folder);
-        let out = File::create(folder.join("server.out"))?;
-        command
-            .stdout(out.try_clone()?)
-            .stderr(out)
-            .current_dir(folder);
-        let mut process = Bound::start(command)?;
-        let url = format!("http://127.0.0.1:{}", port.number());
-        let ready = http::until("the S3 server", START_TIMEOUT, || {
-            if process.ended()?.is_some() {
-                return Ok(Some(false));
-            }
-            let answer = http::request(&url, "GET", "/minio/health/ready", None, b"")?;
-            Ok((answer.status == 200).then_some(true))
-        })?;
-        if !ready {
-            let said = fs::read_to_string(folder.join("server.out")).unwrap_or_default();
-            bail!("the S3 server ended by itself: {said}");
-        }
+        let is_ready = |status| status == 200;
         Ok(Self {
-            _process: process,
-            url,
-            scratch,
+            server: Server::start(place, command, "/minio/health/ready", is_ready)?,
             runtime: tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
                 .enable_all()
                 .build()?,
-            _ports: [port, console],
+            _console: console,
         })
     }
 
     /// Its address: `http://127.0.0.1:PORT`.
     pub fn url(&self) -> &str {
-        &self.url
+        self.server.url()
     }
 
     /// Makes a bucket: the server takes each folder of its drive for one.
@@ -119,7 +92,7 @@ impl S3Server {
     /// # Errors
     /// The folder cannot be made.
     pub fn create_bucket(&self, name: &str) -> Result<()> {
-        let folder = self.scratch.path().join("data").join(name);
+        let folder = self.server.folder().join(DATA).join(name);
         fs::create_dir(&folder).with_context(|| format!("create {}", folder.display()))
     }
 
@@ -225,7 +198,7 @@ impl S3Server {
     /// What Flink's S3 plugins are told to reach it.
     pub(crate) fn flink_keys(&self) -> [(String, String); 4] {
         [
-            ("s3.endpoint".to_owned(), self.url.clone()),
+            ("s3.endpoint".to_owned(), self.url().to_owned()),
             ("s3.path.style.access".to_owned(), "true".to_owned()),
             ("s3.access-key".to_owned(), ACCESS_KEY.to_owned()),
             ("s3.secret-key".to_owned(), SECRET_KEY.to_owned()),
@@ -235,7 +208,7 @@ impl S3Server {
     fn operator(&self, bucket: &str) -> Result<Operator> {
         let builder = services::S3::default()
             .bucket(bucket)
-            .endpoint(&self.url)
+            .endpoint(self.url())
             .region(REGION)
             .access_key_id(ACCESS_KEY)
             .secret_access_key(SECRET_KEY)

@@ -232,19 +232,20 @@ impl HandleRef<'_> {
     /// These are the files of [`Metadata::files`](crate::Metadata::files), in the same order.
     #[must_use]
     pub fn file(&self) -> Option<FileRef<'_>> {
-        let exactly = |size: Option<u64>| size.map_or(SizeRule::Exists, SizeRule::Exactly);
         let (path, size) = match &self.stream {
             StreamRef::Inline { .. } | StreamRef::EmptySegment | StreamRef::KeyGroups { .. } => {
                 return None;
             }
-            StreamRef::File { path, size } => (FilePath::Absolute(path), exactly(*size)),
-            StreamRef::Relative { path, size } => (FilePath::Relative(path), exactly(*size)),
+            StreamRef::File { path, size } => (FilePath::Absolute(path), SizeRule::of_file(*size)),
+            StreamRef::Relative { path, size } => {
+                (FilePath::Relative(path), SizeRule::of_file(*size))
+            }
             StreamRef::Segment {
                 start, size, path, ..
-            } => {
-                let end = start.saturating_add(*size);
-                (FilePath::Absolute(path), SizeRule::AtLeast(end))
-            }
+            } => (
+                FilePath::Absolute(path),
+                SizeRule::of_segment(*start, *size),
+            ),
         };
         let size = match self.part {
             StatePart::Changes { .. } => SizeRule::Exists,

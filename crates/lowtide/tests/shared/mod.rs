@@ -1,6 +1,7 @@
 //! The program from outside: its binary in a directory of its own.
 #![allow(dead_code, clippy::unwrap_used, missing_docs)]
 
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -70,12 +71,40 @@ impl Place {
         let place = Self {
             directory: tempfile::tempdir().unwrap(),
         };
-        std::fs::write(place.path("lowtide.yaml"), config).unwrap();
+        fs::write(place.path("lowtide.yaml"), config).unwrap();
         place
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Lays a fixture out as the directory that Flink left, its state files sparse.
+    pub fn savepoint(&self, fixture: &str) -> PathBuf {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../flink-metadata/tests/fixtures")
+            .join(fixture);
+        let directory = self.path("savepoint-0102");
+        fs::create_dir(&directory).unwrap();
+        for line in fs::read_to_string(from.join("files.tsv")).unwrap().lines() {
+            let (size, name) = line.split_once('\t').unwrap();
+            let path = directory.join(name);
+            if name == "_metadata" {
+                fs::copy(from.join(name), &path).unwrap();
+            } else {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                let file = File::create(&path).unwrap();
+                file.set_len(size.parse().unwrap()).unwrap();
+            }
+        }
+        directory
+    }
+
+    /// What a command said, without the directory's own path, which is another one each time.
+    pub fn text(&self, ended: &Ended) -> String {
+        let path = self.path("");
+        let path = path.to_str().unwrap().trim_end_matches('/');
+        ended.text().replace(path, "/DIR")
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
