@@ -245,12 +245,15 @@ impl Catalog {
         self.writer.close().await;
     }
 
-    /// Has the connections end with the process, as by a crash: what was committed is on the disk,
-    /// and folding the log into the file would make a command that has nothing else to do wait for
-    /// the disk once more. Merely dropping the catalog begins to fold it in another thread, and the
-    /// end of the process then waits for that.
-    pub fn leave(&self) {
-        std::mem::forget(self.clone());
+    /// Has the connection of a command that ends go with the process, as by a crash: what was
+    /// committed is on the disk, and folding the log into the file would make a command that has
+    /// nothing else to do wait for the disk once more. Merely dropping the catalog begins to fold
+    /// it in another thread, and the end of the process then waits for that.
+    pub async fn leave(&self) {
+        // Acquired first: whoever had it last gives it back in a task of its own.
+        if let Ok(connection) = self.writer.acquire().await {
+            std::mem::forget(connection.leak());
+        }
     }
 
     async fn prepare(&self, path: &Path) -> Result<(), OpenError> {

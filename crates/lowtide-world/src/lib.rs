@@ -4,6 +4,7 @@
 //! saw; this crate only says which kind of fault it met, because only it can know. Platforms and
 //! stores are enums: a closed set, where `match` asks every new one every question.
 
+mod ahead;
 mod chain;
 pub mod kubernetes;
 pub mod platform;
@@ -12,7 +13,6 @@ pub mod store;
 mod text;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::Arc;
 
 use lowtide_core::fault::Fault;
@@ -23,6 +23,7 @@ use lowtide_core::resolve::JobSeen;
 use lowtide_core::run::{Attempt, Found, Operation, Reply};
 use lowtide_core::verify::Reading;
 
+use ahead::Ahead;
 pub use platform::flink;
 pub use platform::ververica;
 use platform::{Platform, PlatformSettings};
@@ -50,7 +51,8 @@ impl SettingsError {
 /// All platforms of a configuration, ready to be asked.
 #[derive(Debug)]
 pub struct Hands {
-    platforms: BTreeMap<PlatformName, Platform>,
+    platforms: BTreeMap<PlatformName, Arc<Platform>>,
+    ahead: Ahead,
 }
 
 impl Hands {
@@ -70,31 +72,35 @@ impl Hands {
                 platform: name.clone(),
                 wrong,
             })?;
-            platforms.insert(name, platform);
+            platforms.insert(name, Arc::new(platform));
         }
-        Ok(Self { platforms })
+        Ok(Self {
+            platforms,
+            ahead: Ahead::default(),
+        })
     }
 
-    /// Asks Flink clusters for what each run will need of them and no job has to be known for, so
-    /// that by then the connection stands. For a command that has something else to do first; what
-    /// goes wrong here will go wrong again, and be told, when it is needed.
-    pub fn greet(&self) -> impl Future<Output = ()> + Send + use<> {
-        let clients: Vec<_> = self
-            .platforms
-            .values()
-            .filter_map(|platform| match platform {
-                Platform::Flink { client, .. } => Some(Arc::clone(client)),
-                // What to ask these depends on the name.
-                Platform::Kubernetes { .. } | Platform::Ververica { .. } => None,
-            })
-            .collect();
-        async move {
-            futures_util::future::join_all(clients.iter().map(|client| client.greet())).await;
+    /// Asks for the jobs of these names, each with its platform, and Flink clusters for what each
+    /// run will need of them, so that by then the answers are there and the connections stand. For
+    /// a command that has something else to do first; what goes wrong here will go wrong again,
+    /// and be told, when it is needed.
+    ///
+    /// # Panics
+    /// There is no runtime to ask in.
+    pub fn ask_ahead<'a>(&self, names: impl IntoIterator<Item = (&'a PlatformName, &'a str)>) {
+        for platform in self.platforms.values() {
+            let platform = Arc::clone(platform);
+            tokio::spawn(async move { platform.greet().await });
         }
+        self.ahead
+            .ask(names.into_iter().filter_map(|(platform, job)| {
+                let known = self.platforms.get(platform)?;
+                Some((Arc::clone(known), (platform.clone(), job.to_owned())))
+            }));
     }
 
     fn platform(&self, name: &PlatformName) -> Result<&Platform, Fault> {
-        self.platforms.get(name).ok_or_else(|| {
+        self.platforms.get(name).map(Arc::as_ref).ok_or_else(|| {
             Fault::permanent(format!("no platform is named `{name}`"))
                 .hint("list it under `platforms:` in the configuration")
         })
@@ -130,11 +136,10 @@ fn no_directory() -> Fault {
 // run of any other platform would carry them.
 impl World for Hands {
     async fn jobs(&self, platform: &PlatformName, name: &str) -> Result<Vec<JobSeen>, Fault> {
-        match self.platform(platform)? {
-            Platform::Flink { client, .. } => client.jobs().await,
-            Platform::Kubernetes { client, .. } => client.look().await?.about(name),
-            Platform::Ververica { client, .. } => Box::pin(client.jobs(name)).await,
+        if let Some(jobs) = self.ahead.take(platform, name).await {
+            return Ok(jobs);
         }
+        self.platform(platform)?.jobs(name).await
     }
 
     async fn vitals(&self, platform: &PlatformName, job: &JobId) -> Result<Vitals, Fault> {

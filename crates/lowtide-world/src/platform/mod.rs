@@ -8,6 +8,9 @@ pub mod ververica;
 
 use std::sync::Arc;
 
+use lowtide_core::fault::Fault;
+use lowtide_core::resolve::JobSeen;
+
 use crate::kubernetes::Source;
 use crate::store::{Paths, Stores};
 
@@ -53,7 +56,7 @@ pub(crate) enum Platform {
     /// A Flink cluster's REST endpoint.
     Flink {
         /// How to ask it.
-        client: Arc<flink::Client>,
+        client: Box<flink::Client>,
         /// Where to find what it writes.
         paths: Paths,
     },
@@ -80,7 +83,7 @@ impl Platform {
     ) -> Result<Self, flink::SettingsError> {
         match settings {
             PlatformSettings::Flink(settings) => Ok(Self::Flink {
-                client: Arc::new(flink::Client::new(&settings)?),
+                client: Box::new(flink::Client::new(&settings)?),
                 paths: Paths::new(&settings.paths, Arc::clone(stores)),
             }),
             PlatformSettings::Kubernetes(settings) => Ok(Self::Kubernetes {
@@ -91,6 +94,24 @@ impl Platform {
                 client: Box::new(ververica::Client::new(&settings)?),
                 paths: Paths::new(&settings.paths, Arc::clone(stores)),
             }),
+        }
+    }
+
+    /// The jobs that the name may mean, and others for suggestions.
+    pub(crate) async fn jobs(&self, name: &str) -> Result<Vec<JobSeen>, Fault> {
+        match self {
+            Self::Flink { client, .. } => client.jobs().await,
+            Self::Kubernetes { client, .. } => client.look().await?.about(name),
+            Self::Ververica { client, .. } => Box::pin(client.jobs(name)).await,
+        }
+    }
+
+    /// Asks for what each run will need and no job has to be known for.
+    pub(crate) async fn greet(&self) {
+        match self {
+            Self::Flink { client, .. } => client.greet().await,
+            // Nothing is kept of these.
+            Self::Kubernetes { .. } | Self::Ververica { .. } => {}
         }
     }
 }

@@ -186,12 +186,13 @@ async fn fill(
             .await
             .map_err(Trouble::catalog("look back at ended runs"))?,
     }
-    engine.catalog.leave();
+    engine.catalog.leave().await;
     Ok(exit)
 }
 
 /// Opens the catalog, and clients for the platforms of the applications wanted and of the runs
-/// that may have to be taken over. The platforms are greeted meanwhile.
+/// that may have to be taken over. The platforms are asked for their jobs
+/// meanwhile.
 async fn open(
     setup: &Setup,
     wanted: &[Application],
@@ -202,7 +203,10 @@ async fn open(
         .map(|application| &application.key.platform)
         .collect();
     let hands = setup.hands(&of_wanted, Source::List)?;
-    tokio::spawn(hands.greet());
+    hands.ask_ahead(wanted.iter().map(|application| {
+        let job = application.policy.job.as_str();
+        (&application.key.platform, job)
+    }));
     let catalog = setup.catalog_briefly().await?;
     let open = catalog
         .open_runs()

@@ -98,15 +98,10 @@ impl Client {
         overview.jobs.into_iter().map(job_seen).collect()
     }
 
-    /// Reads the cluster's configuration for the first gate, and leaves two connections behind:
-    /// Flink takes longer to accept one than to answer.
+    /// Reads the cluster's configuration for the first gate.
     pub async fn greet(&self) {
-        // Who is at the gate asks again, and is told what is wrong. `/config` is what the web
-        // interface asks for first; nothing in it is needed.
-        let _ = tokio::join!(
-            self.cluster(),
-            self.endpoint.get("/config", SMALL_BYTES_MAX)
-        );
+        // Who is at the gate asks again, and is told what is wrong.
+        let _ = self.cluster().await;
     }
 
     /// What the job looks like just now: its details and then its source vertices, beside that
