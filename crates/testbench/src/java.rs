@@ -163,7 +163,7 @@ pub fn jar(release: &str, lib: &Path, class: &str, source: &str) -> Result<PathB
     let hash = hex::encode(&Sha256::digest(source.as_bytes())[..8]);
     let key = format!("jars/{release}/{class}-{hash}");
     let folder = cache::entry(&key, |folder| {
-        say::step(format!("compiling {class}.java against Flink {release}"));
+        say::step(format!("compiling {class}.java against {release}"));
         let file = folder.join(format!("{class}.java"));
         fs::write(&file, source)?;
         let classes = folder.join("classes");

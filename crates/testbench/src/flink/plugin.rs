@@ -2,13 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use super::Release;
-use crate::{cache, java, process, say};
-
-/// The goal of Maven that fetches one artifact, without any project.
-const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy";
+use crate::{cache, maven, say};
 
 const ARTIFACT: &str = "flink-s3-fs-hadoop";
 
@@ -30,17 +27,7 @@ pub fn s3_plugin(release: Release) -> Result<PathBuf> {
     };
     cache::entry(&format!("flink-plugins/s3-hadoop-{version}"), |folder| {
         say::step(format!("downloading {ARTIFACT} {version} (31 MB)"));
-        let mut probe = process::bound("mvn");
-        probe.arg("--version");
-        if process::output(probe).is_err() {
-            java::debian("maven", "mvn")?;
-        }
-        let mut maven = process::bound("mvn");
-        maven.args(["--quiet", "--batch-mode", COPY]);
-        maven.arg(format!("-Dartifact=org.apache.flink:{ARTIFACT}:{version}"));
-        maven.arg(format!("-DoutputDirectory={}", folder.join("s3").display()));
-        process::output(maven)
-            .with_context(|| format!("fetch {ARTIFACT} {version} (needs network)"))
-            .map(drop)
+        let artifact = format!("org.apache.flink:{ARTIFACT}:{version}");
+        maven::copy(&artifact, &folder.join("s3"))
     })
 }

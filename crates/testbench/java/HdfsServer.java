@@ -1,0 +1,16 @@
+import java.io.File;
+
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.hdfs.MiniDFSCluster;
+
+/** A name node and a data node in one process: FOLDER PORT. */
+public final class HdfsServer {
+    public static void main(String[] args) throws Exception {
+        MiniDFSCluster cluster = new MiniDFSCluster.Builder(new Configuration(), new File(args[0]))
+                .numDataNodes(1)
+                .nameNodeHttpPort(Integer.parseInt(args[1]))
+                .build();
+        cluster.waitActive();
+        Thread.currentThread().join();
+    }
+}
