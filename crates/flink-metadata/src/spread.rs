@@ -150,13 +150,11 @@ impl KeyGroupsHandle {
 impl OperatorStateHandle {
     fn add_to<'a>(&'a self, sums: &mut BTreeMap<&'a str, OperatorStateSum>) {
         for state in &self.states {
-            let sum = sums
-                .entry(state.name.as_str())
-                .or_insert(OperatorStateSum {
-                    mode: state.mode,
-                    items: 0,
-                    bytes: 0,
-                });
+            let sum = sums.entry(state.name.as_str()).or_insert(OperatorStateSum {
+                mode: state.mode,
+                items: 0,
+                bytes: 0,
+            });
             sum.items += state.offsets.len() as u64;
         }
         let begins = self.states.iter().flat_map(|state| {

@@ -9,9 +9,7 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use flink_metadata::{
-    FilePath, KeyedStateHandle, Metadata, Operator, OperatorId, StreamHandle,
-};
+use flink_metadata::{FilePath, KeyedStateHandle, Metadata, Operator, OperatorId, StreamHandle};
 
 use crate::name::Location;
 use crate::verify::location_of;
@@ -51,7 +49,9 @@ pub fn headers<'a>(metadata: &'a Metadata, directory: &Location) -> Vec<Header<'
         .filter_map(|operator| {
             let largest = largest(operator)?;
             let streams = largest.header_streams();
-            let lies = streams.first().map_or(Lies::Nowhere, |it| lies(it, directory));
+            let lies = streams
+                .first()
+                .map_or(Lies::Nowhere, |it| lies(it, directory));
             let header = Header {
                 operator: operator.id,
                 lies,
@@ -66,7 +66,10 @@ pub fn headers<'a>(metadata: &'a Metadata, directory: &Location) -> Vec<Header<'
 /// The managed keyed state of the subtask with the most of it that has a header; if none has one,
 /// any.
 fn largest(operator: &Operator) -> Option<&KeyedStateHandle> {
-    let states = operator.subtasks.iter().filter_map(|it| it.state.as_deref());
+    let states = operator
+        .subtasks
+        .iter()
+        .filter_map(|it| it.state.as_deref());
     let handles = states.filter_map(|state| state.managed_keyed.as_ref());
     handles.max_by_key(|handle| (!handle.header_streams().is_empty(), handle.state_bytes()))
 }
@@ -200,7 +203,10 @@ mod tests {
         for (handle, at) in [
             (key_groups(inline), "7 bytes here"),
             (key_groups(segment), "file:/state/merged 64..100"),
-            (key_groups(unknown), "s3://elsewhere/x 0..18446744073709551615"),
+            (
+                key_groups(unknown),
+                "s3://elsewhere/x 0..18446744073709551615",
+            ),
             (key_groups(StreamHandle::EmptySegment), "nowhere"),
             (changelog(vec![file("base", 5)]), "s3://b/sp/base 0..5"),
             (changelog(vec![]), "nowhere"),

@@ -192,10 +192,7 @@ fn format(metadata: &Metadata) -> Option<&'static str> {
     }
 }
 
-fn unmatched(
-    labels: &BTreeMap<OperatorId, String>,
-    operators: &[flink::Operator],
-) -> Vec<String> {
+fn unmatched(labels: &BTreeMap<OperatorId, String>, operators: &[flink::Operator]) -> Vec<String> {
     let is_there = |id: &OperatorId| operators.iter().any(|operator| operator.id == *id);
     let mut unmatched: Vec<String> = labels
         .iter()

@@ -92,9 +92,10 @@ fn wrong_with(uid: &str) -> Option<&'static str> {
     if uid.parse::<OperatorId>().is_ok() {
         return Some("this is an operator's id, not the uid that it is made of");
     }
-    let is_quoted = uid.len() > 1 && [('"', '"'), ('\'', '\'')]
-        .iter()
-        .any(|(open, close)| uid.starts_with(*open) && uid.trim_end_matches(',').ends_with(*close));
+    let is_quoted = uid.len() > 1
+        && [('"', '"'), ('\'', '\'')].iter().any(|(open, close)| {
+            uid.starts_with(*open) && uid.trim_end_matches(',').ends_with(*close)
+        });
     is_quoted.then_some("write the uid without quotes")
 }
 
@@ -118,8 +119,14 @@ mod tests {
     fn what_is_no_uid_is_told_with_its_line() {
         for (list, told) in [
             (&b"a\nb\xff\n"[..], "line 2 is not UTF-8"),
-            (b"a\n\nb\tc", "line 3: control characters are in no uid; one uid a line is expected: \"b\\tc\""),
-            (b"\"a\",", "line 1: write the uid without quotes: \"\\\"a\\\",\""),
+            (
+                b"a\n\nb\tc",
+                "line 3: control characters are in no uid; one uid a line is expected: \"b\\tc\"",
+            ),
+            (
+                b"\"a\",",
+                "line 1: write the uid without quotes: \"\\\"a\\\",\"",
+            ),
             (b"a\n#\na", "line 3: the uid `a` already stands in line 1"),
             (
                 b"65eb651c08e51afc6b01b9ec8c609cba",

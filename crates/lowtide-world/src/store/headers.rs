@@ -68,9 +68,10 @@ impl Paths {
         stream::iter(wanted)
             .map(|(header, is_within)| async move {
                 let found = match &header {
-                    Header { lies: Lies::There { .. }, .. } if !is_within => {
-                        Err(NamesUnknown::TooMany)
-                    }
+                    Header {
+                        lies: Lies::There { .. },
+                        ..
+                    } if !is_within => Err(NamesUnknown::TooMany),
                     header => timeout_at(until, self.header(&header.lies))
                         .await
                         .unwrap_or(Err(NamesUnknown::TooSlow)),

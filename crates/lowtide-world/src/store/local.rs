@@ -144,10 +144,7 @@ pub(super) fn range(path: &Path, bytes: Range<u64>) -> Result<Vec<u8>, Fault> {
             )));
         }
         None => {
-            return Err(Fault::gone(format!(
-                "{} is missing",
-                path.display()
-            )));
+            return Err(Fault::gone(format!("{} is missing", path.display())));
         }
     }
     let mut read = Vec::new();

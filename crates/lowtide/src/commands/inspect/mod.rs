@@ -92,9 +92,8 @@ fn choose(inspected: &mut Inspected, typed: &str) -> Result<(), Trouble> {
         operator.id == typed.to_ascii_lowercase() || names.into_iter().any(|name| name == typed)
     };
     let digits = typed.to_ascii_lowercase();
-    let begins = |operator: &Operator| {
-        digits.len() >= ID_DIGITS_MIN && operator.id.starts_with(&digits)
-    };
+    let begins =
+        |operator: &Operator| digits.len() >= ID_DIGITS_MIN && operator.id.starts_with(&digits);
     let operators = &mut inspected.operators;
     if operators.iter().any(is_named) {
         operators.retain(is_named);

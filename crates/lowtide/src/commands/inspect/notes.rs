@@ -15,6 +15,8 @@ const SKEWED_MAX: usize = 5;
 /// An operator whose skew is told holds at least this part of all bytes, in hundredths: three keys in
 /// a small one are always skewed.
 const SKEWED_SHARE_MIN: u64 = 1;
+/// Most reasons told why names are unknown: a store that is gone has one for each operator.
+const REASONS_MAX: usize = 3;
 /// From this version on the metadata holds uids and names (Flink 2.0).
 const VERSION_WITH_UIDS: u32 = 5;
 
@@ -35,7 +37,8 @@ pub(super) fn notes(inspected: &Inspected) -> String {
         let _ = writeln!(text, "  {note}");
     }
     let is_old = inspected.metadata_version < Some(VERSION_WITH_UIDS);
-    if is_old && operators.iter().any(|it| it.uid.is_none()) {
+    let is_nameless = |it: &&Operator| it.uid.is_none() && it.state_bytes > 0;
+    if is_old && operators.iter().any(is_nameless) {
         text.push_str(&style::hint(
             "this release writes no names of operators; `--uids FILE` names them by a list of their uids",
         ));
@@ -54,10 +57,9 @@ fn skewed(operators: &[&Operator], total: u64) -> Vec<String> {
         .take(SKEWED_MAX)
         .map(|(operator, over)| {
             format!(
-                "`{}`: subtask {} of {} holds {} of its keyed state, {:.1} times the mean{}",
+                "`{}`: subtask {} holds {}, {:.1} times the mean{}",
                 clean(operator.label()),
                 over.largest,
-                over.places,
                 human::bytes(over.largest_bytes),
                 over.skew,
                 one_key_group(operator.over_key_groups, over)
@@ -73,9 +75,9 @@ fn one_key_group(over_key_groups: Option<Spread>, over_subtasks: Spread) -> Stri
         .filter(is_most)
         .map(|group| {
             format!(
-                "; {} are in key group {} alone",
-                human::bytes(group.largest_bytes),
-                group.largest
+                "; key group {} alone {}",
+                group.largest,
+                human::bytes(group.largest_bytes)
             )
         })
         .unwrap_or_default()
@@ -109,32 +111,31 @@ fn without_names(operators: &[&Operator]) -> Vec<String> {
             concerned.push(clean(operator.label()));
         }
     }
-    let lines = reasons.into_iter().map(|(why, concerned)| {
+    let more = reasons.len().saturating_sub(REASONS_MAX);
+    let lines = reasons.into_iter().take(REASONS_MAX);
+    let lines = lines.map(|(why, concerned)| {
         format!(
-            "names of keyed states unknown of {}: {}",
+            "names of keyed states unknown of {}:\n    {}",
             listed(&concerned, LINE_COLUMNS / 2),
             clean(why)
         )
     });
-    lines.collect()
+    let more = (more > 0).then(|| format!("and for {} more", count(more, "reason")));
+    lines.chain(more).collect()
 }
 
 fn unmatched(uids: &[String]) -> Option<String> {
     if uids.is_empty() {
         return None;
     }
-    let what = format!("of the list of uids, {} no operator's here: ", uids.len());
+    let what = "no operator here has these uids of the list: ";
     let room = LINE_COLUMNS - 2 - what.len();
     let uids: Vec<String> = uids.iter().map(|uid| clean(uid)).collect();
-    Some(what + &listed(&uids, room))
+    Some(what.to_owned() + &listed(&uids, room))
 }
 
 /// How many operators something holds for, and their names.
-fn about(
-    operators: &[&Operator],
-    holds: impl Fn(&Operator) -> bool,
-    what: &str,
-) -> Option<String> {
+fn about(operators: &[&Operator], holds: impl Fn(&Operator) -> bool, what: &str) -> Option<String> {
     let concerned: Vec<String> = operators
         .iter()
         .filter(|operator| holds(operator))

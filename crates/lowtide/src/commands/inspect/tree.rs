@@ -6,9 +6,7 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 
-use super::text::{
-    LINE_COLUMNS, by_kind, clean, count, cut, label, listed, pad, share, width,
-};
+use super::text::{LINE_COLUMNS, by_kind, clean, count, cut, label, listed, pad, share, width};
 use crate::human;
 use crate::inspected::{Inspected, KeyedState, Operator};
 use crate::style::{FAIR, STRONG};
@@ -23,8 +21,8 @@ pub(super) const SKEW_NOTED: f64 = 2.0;
 const SIZE_COLUMNS: usize = 10;
 /// Columns of shares, such as `100.0 %`.
 const SHARE_COLUMNS: usize = 7;
-/// How names of timers begin (`InternalTimeServiceManagerImpl.TIMER_STATE_PREFIX`).
-const TIMERS_PREFIX: &str = "_timer_state/";
+/// The kind of states that are queues of timers.
+const TIMERS: &str = "timers";
 
 /// The tree.
 pub(super) fn tree(inspected: &Inspected, all: bool) -> String {
@@ -86,14 +84,14 @@ fn what(inspected: &Inspected) -> String {
 fn how_much(inspected: &Inspected) -> String {
     let whole = human::bytes(inspected.state_bytes);
     let files = match usize::try_from(inspected.files) {
-        Ok(0) => "all in `_metadata`".to_owned(),
-        Ok(files) => format!("in {}", count(files, "file")),
-        Err(_) => "in very many files".to_owned(),
+        Ok(0) => ", all in `_metadata`".to_owned(),
+        Ok(files) => format!(" in {}", count(files, "file")),
+        Err(_) => " in very many files".to_owned(),
     };
     let kinds = inspected.bytes.map(|bytes| by_kind(&bytes.kinds()));
     let kinds = kinds.filter(|kinds| !kinds.is_empty());
     let kinds = kinds.map(|kinds| format!(": {kinds}")).unwrap_or_default();
-    format!("{whole} of state {files}{kinds}")
+    format!("{whole} of state{files}{kinds}")
 }
 
 /// `2`, or `2 to 64`.
@@ -128,7 +126,7 @@ struct Branch {
 
 /// One kind of an operator's state.
 struct Twig {
-    size: String,
+    size: Option<String>,
     kind: &'static str,
     names: Vec<String>,
 }
@@ -200,7 +198,11 @@ impl Branch {
     }
 
     fn without(operators: &[&Operator]) -> Option<Self> {
-        let names: Vec<String> = operators.iter().map(|it| clean(it.label())).collect();
+        let name = |it: &&Operator| match it.finished {
+            true => format!("{} (finished)", clean(it.label())),
+            false => clean(it.label()),
+        };
+        let names: Vec<String> = operators.iter().map(name).collect();
         let what = match names.len() {
             0 => return None,
             1 => "without state: ".to_owned(),
@@ -221,10 +223,10 @@ impl Branch {
 
 /// The kinds of state that an operator has, with the names of its states.
 fn twigs(operator: &Operator) -> Vec<Twig> {
-    let keyed = match &operator.keyed_states {
-        Some(states) => states.iter().map(keyed_name).collect(),
-        None => vec!["names unknown".to_owned()],
-    };
+    let keyed = operator
+        .keyed_states
+        .as_ref()
+        .map_or_else(|| vec!["names unknown".to_owned()], |it| keyed_names(it));
     let states = operator.operator_states.iter().map(|state| {
         let name = clean(&state.name);
         match (state.mode, state.items) {
@@ -235,21 +237,28 @@ fn twigs(operator: &Operator) -> Vec<Twig> {
     });
     let mut names = [keyed, states.collect(), vec![], vec![], vec![], vec![]].into_iter();
     let kinds = operator.bytes.kinds().into_iter();
+    let kinds = kinds.map(|(kind, bytes)| (kind, bytes, names.next().unwrap_or_default()));
     kinds
-        .map(|(kind, bytes)| (kind, bytes, names.next().unwrap_or_default()))
         .filter(|(_, bytes, _)| *bytes > 0)
         .map(|(kind, bytes, names)| Twig {
-            size: human::bytes(bytes),
+            // Of a single kind the operator's own line says it.
+            size: (bytes < operator.state_bytes).then(|| human::bytes(bytes)),
             kind,
             names,
         })
         .collect()
 }
 
-fn keyed_name(state: &KeyedState) -> String {
-    let name = clean(&state.name);
-    let name = name.strip_prefix(TIMERS_PREFIX).unwrap_or(&name);
-    format!("{name} ({})", state.kind)
+/// The states of the program by name, and whether there are timers: what Flink calls these queues
+/// tells little.
+fn keyed_names(states: &[KeyedState]) -> Vec<String> {
+    let (timers, others): (Vec<_>, Vec<_>) = states.iter().partition(|it| it.kind == TIMERS);
+    let mut names: Vec<String> = others
+        .into_iter()
+        .map(|state| format!("{} ({})", clean(&state.name), state.kind))
+        .collect();
+    names.extend((!timers.is_empty()).then(|| TIMERS.to_owned()));
+    names
 }
 
 /// Columns before the tree: a size, a share, and two blanks after each.
@@ -309,7 +318,11 @@ impl Columns {
                 branch.parallelism
             );
             if let Some(skew) = branch.skew {
-                let style = if skew >= SKEW_NOTED { FAIR } else { Style::new() };
+                let style = if skew >= SKEW_NOTED {
+                    FAIR
+                } else {
+                    Style::new()
+                };
                 let _ = write!(text, "  {style}{skew:.2}{style:#}");
             }
         } else {
@@ -329,7 +342,8 @@ impl Columns {
         let names = listed(&twig.names, room);
         let line = format!(
             "{:>SIZE_COLUMNS$}  {:SHARE_COLUMNS$}  {below}{joint}{kind}  {names}",
-            twig.size, ""
+            twig.size.as_deref().unwrap_or_default(),
+            ""
         );
         let _ = writeln!(text, "{}", line.trim_end());
     }

@@ -22,7 +22,11 @@ fn operator(operator: &Operator, total: u64) -> String {
         let _ = writeln!(text, "  {what:<12}{told}");
     }
     if let Some(why) = &operator.keyed_states_unknown {
-        let _ = writeln!(text, "  names of its keyed states are unknown: {}", clean(why));
+        let _ = writeln!(
+            text,
+            "  names of its keyed states are unknown: {}",
+            clean(why)
+        );
     }
     let states = states(operator);
     if !states.is_empty() {
@@ -52,11 +56,11 @@ fn facts(operator: &Operator, total: u64) -> Vec<(&'static str, String)> {
     let mut state = human::bytes(bytes);
     if bytes > 0 {
         let kinds = by_kind(&operator.bytes.kinds());
-        state = format!("{state}, {} of all: {kinds}", share(bytes, total));
+        state = format!("{state}, {} of the snapshot: {kinds}", share(bytes, total));
     }
     facts.push(("state", state));
     if let Some(serializer) = &operator.key_serializer {
-        facts.push(("keys", format!("serializer written by {}", clean(serializer))));
+        facts.push(("keys", clean(serializer)));
     }
     if let Some(over) = &operator.over_subtasks {
         facts.push(("subtasks", spread(over, "subtask")));
@@ -73,14 +77,10 @@ fn facts(operator: &Operator, total: u64) -> Vec<(&'static str, String)> {
 }
 
 fn spread(over: &Spread, place: &str) -> String {
-    let Spread { places, filled, .. } = over;
-    let filled = if filled == places {
-        format!("{places}, all with keyed state")
-    } else {
-        format!("{places}, {filled} with keyed state")
-    };
     format!(
-        "{filled}; {place} {} holds the most: {}, {:.2} times the mean of {}",
+        "{} of {} hold some; the most in {place} {}: {}, {:.2} times the mean ({})",
+        over.filled,
+        over.places,
         over.largest,
         human::bytes(over.largest_bytes),
         over.skew,
