@@ -271,6 +271,7 @@ struct Columns {
     label: usize,
     parallelism: usize,
     kind: usize,
+    has_skew: bool,
 }
 
 const PARALLELISM: &str = "PARALLELISM";
@@ -284,6 +285,7 @@ impl Columns {
             label: widest(&mut ones().map(|it| width(&it.label))),
             parallelism: widest(&mut ones().map(|it| it.parallelism.len())).max(PARALLELISM.len()),
             kind: widest(&mut twigs().map(|it| it.kind.len())),
+            has_skew: branches.iter().any(|it| it.skew.is_some()),
         }
     }
 
@@ -291,9 +293,10 @@ impl Columns {
         let dim = Style::new().dimmed();
         let label = pad("OPERATOR", self.label + BRANCH_COLUMNS);
         let wide = self.parallelism;
+        let skew = if self.has_skew { "  SKEW" } else { "" };
         let _ = writeln!(
             text,
-            "{dim}{:>SIZE_COLUMNS$}  {:>SHARE_COLUMNS$}  {label}  {PARALLELISM:>wide$}  SKEW{dim:#}",
+            "{dim}{:>SIZE_COLUMNS$}  {:>SHARE_COLUMNS$}  {label}  {PARALLELISM:>wide$}{skew}{dim:#}",
             "STATE", "SHARE",
         );
     }
