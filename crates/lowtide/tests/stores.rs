@@ -299,6 +299,7 @@ fn a_savepoint_that_flink_writes_to_s3_is_kept() {
         .unwrap();
     let job = JobSpec {
         backend: Backend::RocksDb,
+        parallelism: 2,
         ..JobSpec::named("orders")
     };
     cluster.submit(&job).unwrap();
