@@ -65,6 +65,7 @@ pub struct Bytes {
 
 /// One operator.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "programs read these names")]
 pub struct Operator {
     /// 32 hexadecimal digits.
     pub id: String,

@@ -297,11 +297,7 @@ impl Trouble {
             }],
             Self::NoRuns { application } => vec![format!("take one: lowtide take {application}")],
             Self::Unreadable { source, .. } | Self::NoSlot { source, .. } => source.hint.clone().into_iter().collect(),
-            Self::Uids { source: UidsError::Unreadable(_), .. } => Vec::new(),
-            Self::Uids { .. } => vec![
-                "one uid a line, as in the program's `uid(\"...\")`; empty lines and lines that begin with # are passed over"
-                    .to_owned(),
-            ],
+            Self::Uids { source, .. } => source.hint().map(str::to_owned).into_iter().collect(),
             Self::NoOperator { suggestions, .. } => vec![match suggestions.as_slice() {
                 [] => "`lowtide inspect --all` lists the operators that there are".to_owned(),
                 some => format!("did you mean {}?", alternatives(some)),

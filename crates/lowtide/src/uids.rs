@@ -51,6 +51,20 @@ pub enum UidsError {
     },
 }
 
+impl UidsError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreadable(_) => None,
+            Self::TooLarge | Self::NotText { .. } | Self::NotAUid { .. } | Self::Twice { .. } => {
+                Some(
+                    "one uid a line, as in the program's `uid(\"...\")`; empty lines and lines that begin with # are passed over",
+                )
+            }
+        }
+    }
+}
+
 /// Reads a list: uids by the id that Flink makes of them.
 pub fn read(path: &Path) -> Result<BTreeMap<OperatorId, String>, UidsError> {
     let mut bytes = Vec::new();

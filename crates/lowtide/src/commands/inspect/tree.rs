@@ -198,9 +198,9 @@ impl Branch {
     }
 
     fn without(operators: &[&Operator]) -> Option<Self> {
-        let name = |it: &&Operator| match it.finished {
-            true => format!("{} (finished)", clean(it.label())),
-            false => clean(it.label()),
+        let name = |it: &&Operator| {
+            let finished = if it.finished { " (finished)" } else { "" };
+            clean(it.label()) + finished
         };
         let names: Vec<String> = operators.iter().map(name).collect();
         let what = match names.len() {
