@@ -5,19 +5,19 @@
 //! Over key groups it is known only where a handle says where each key group begins
 //! (`KeyGroupsStateHandle`: canonical savepoints, and everything of the heap backend): from there to
 //! where the next one begins, or to the end of the stream. Files of an LSM tree hold several key
-//! groups, and a changelog is in the order of time. Bytes are those that were stored: compressed, if
-//! Flink compressed them.
-//!
-//! Flink gives each subtask `maximum parallelism ÷ parallelism` key groups, rounded up or down
-//! (`KeyGroupRangeAssignment`). With evenly filled key groups the largest subtask therefore holds
-//! less than twice the mean: what is above is in the keys.
+//! groups, and a changelog is in the order of time.
 
 use std::collections::BTreeMap;
 
 use crate::handle::{KeyGroupsHandle, KeyedStateHandle, OperatorStateHandle, Redistribution};
 use crate::model::Operator;
 
-/// How bytes are spread over subtasks or key groups.
+/// How bytes of managed keyed state are spread over subtasks or key groups. Bytes are those that were
+/// stored: compressed, if Flink compressed them.
+///
+/// Flink gives each subtask `maximum parallelism ÷ parallelism` key groups, rounded up or down
+/// (`KeyGroupRangeAssignment`). With evenly filled key groups the largest subtask therefore holds less
+/// than twice the mean: a [`skew`](Self::skew) above is in the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spread {
     /// Over how many subtasks, or key groups.
@@ -57,7 +57,6 @@ impl Spread {
     /// How many times the mean the largest holds: 1 if all hold the same, and
     /// [`places`](Self::places) if one holds everything.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a ratio to look at")]
     pub fn skew(&self) -> f64 {
         self.largest_bytes as f64 * f64::from(self.places) / self.bytes as f64
     }
@@ -97,8 +96,12 @@ impl Operator {
     }
 
     /// How its managed keyed state is spread over its key groups; `None` if it has none, or if the
-    /// metadata does not tell (see the module's own words: LSM files, changelogs, streams of unknown
-    /// length).
+    /// metadata does not tell.
+    ///
+    /// It tells where each key group begins in the streams of canonical savepoints and of the heap
+    /// backend (`KeyGroupsStateHandle`): a key group is the bytes up to the next one, or to the end of
+    /// the stream. It does not tell of LSM files, which hold several key groups each, nor of
+    /// changelogs, which are in the order of time.
     #[must_use]
     pub fn spread_over_key_groups(&self) -> Option<Spread> {
         let mut bytes_of = BTreeMap::new();

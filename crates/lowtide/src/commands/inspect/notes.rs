@@ -111,7 +111,7 @@ fn without_names(operators: &[&Operator]) -> Vec<String> {
             concerned.push(clean(operator.label()));
         }
     }
-    let more = reasons.len().saturating_sub(REASONS_MAX);
+    let more = reasons.len().saturating_sub(REASONS_MAX) as u64;
     let lines = reasons.into_iter().take(REASONS_MAX);
     let lines = lines.map(|(why, concerned)| {
         format!(
@@ -144,7 +144,7 @@ fn about(operators: &[&Operator], holds: impl Fn(&Operator) -> bool, what: &str)
     if concerned.is_empty() {
         return None;
     }
-    let what = format!("{} {what}: ", count(concerned.len(), "operator"));
+    let what = format!("{} {what}: ", count(concerned.len() as u64, "operator"));
     let room = LINE_COLUMNS - 2 - what.len();
     Some(what + &listed(&concerned, room))
 }

@@ -87,7 +87,7 @@ pub(super) fn by_kind(kinds: &[(&'static str, u64)]) -> String {
 }
 
 /// A count with its noun.
-pub(super) fn count(count: usize, noun: &str) -> String {
+pub(super) fn count(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
 }

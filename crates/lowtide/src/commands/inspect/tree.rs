@@ -49,7 +49,7 @@ fn head(inspected: &Inspected) -> String {
     let _ = writeln!(text, "{}", how_much(inspected));
     let operators = &inspected.operators;
     let without = operators.iter().filter(|it| it.state_bytes == 0).count();
-    let _ = write!(text, "{}", count(operators.len(), "operator"));
+    let _ = write!(text, "{}", count(operators.len() as u64, "operator"));
     if without > 0 && without < operators.len() {
         let _ = write!(text, ", {without} without state");
     }
@@ -83,15 +83,19 @@ fn what(inspected: &Inspected) -> String {
 
 fn how_much(inspected: &Inspected) -> String {
     let whole = human::bytes(inspected.state_bytes);
-    let files = match usize::try_from(inspected.files) {
-        Ok(0) => ", all in `_metadata`".to_owned(),
-        Ok(files) => format!(" in {}", count(files, "file")),
-        Err(_) => " in very many files".to_owned(),
+    let files = match inspected.files {
+        0 => ", all in `_metadata`".to_owned(),
+        files => format!(" in {}", count(files, "file")),
     };
     let kinds = inspected.bytes.map(|bytes| by_kind(&bytes.kinds()));
-    let kinds = kinds.filter(|kinds| !kinds.is_empty());
-    let kinds = kinds.map(|kinds| format!(": {kinds}")).unwrap_or_default();
-    format!("{whole} of state{files}{kinds}")
+    let whole = format!("{whole} of state{files}");
+    match kinds.filter(|kinds| !kinds.is_empty()) {
+        None => whole,
+        Some(kinds) if width(&whole) + 2 + width(&kinds) <= LINE_COLUMNS => {
+            format!("{whole}: {kinds}")
+        }
+        Some(kinds) => format!("{whole}:\n  {kinds}"),
+    }
 }
 
 /// `2`, or `2 to 64`.
