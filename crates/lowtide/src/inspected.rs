@@ -1,7 +1,7 @@
 //! What `inspect` prints as json and yaml, and what its tree is drawn from: everything that a
 //! snapshot's metadata and the headers of its state files tell. The rules of [`crate::shape`] hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lowtide_core::flink_metadata::{
     self as flink, KeyedStates, Metadata, OperatorId, Redistribution, SnapshotType,
@@ -165,7 +165,7 @@ impl Inspected {
                 .iter()
                 .map(|it| Operator::new(it, names.get(&it.id), labels.get(&it.id)))
                 .collect(),
-            uids_unmatched: unmatched(labels, operators),
+            uids_unmatched: metadata.map_or_else(Vec::new, |it| unmatched(labels, &it.operators)),
             findings: report.findings,
             findings_total: report.findings_total,
             warnings: report.warnings,
@@ -194,10 +194,10 @@ fn format(metadata: &Metadata) -> Option<&'static str> {
 }
 
 fn unmatched(labels: &BTreeMap<OperatorId, String>, operators: &[flink::Operator]) -> Vec<String> {
-    let is_there = |id: &OperatorId| operators.iter().any(|operator| operator.id == *id);
+    let there: BTreeSet<OperatorId> = operators.iter().map(|it| it.id).collect();
     let mut unmatched: Vec<String> = labels
         .iter()
-        .filter(|(id, _)| !is_there(id))
+        .filter(|(id, _)| !there.contains(id))
         .map(|(_, uid)| uid.clone())
         .collect();
     unmatched.sort_unstable();

@@ -127,7 +127,7 @@ fn an_operator_that_is_not_there_is_told() {
 #[test]
 fn a_list_of_uids_names_operators_of_old_releases() {
     let place = Place::new("");
-    place.savepoint("1.20.5/hashmap-canonical");
+    let directory = place.savepoint("1.20.5/hashmap-canonical");
     fs::write(
         place.path("uids"),
         "# of the job\nsrc-uid\nkeyed-uid\n\nopstate-uid\nlong-gone\n",
@@ -142,6 +142,27 @@ fn a_list_of_uids_names_operators_of_old_releases() {
     assert_eq!(json["uids_unmatched"][0], "long-gone");
     assert_eq!(json["operators"][0]["uid"], "keyed-uid");
     assert_eq!(json["operators"][0]["uid_from"], "list");
+    // Also where there is less to see.
+    let one = [
+        "inspect",
+        "savepoint-0102",
+        "--uids",
+        "uids",
+        "--operator",
+        "src-uid",
+    ];
+    let one = place.run(&one);
+    assert!(one.stdout.starts_with("src-uid\n"), "{}", one.text());
+    assert!(
+        one.stderr.contains("uids of the list: long-gone"),
+        "{}",
+        one.text()
+    );
+    // Of what cannot be read no uid is missed.
+    fs::write(directory.join("_metadata"), "damaged").unwrap();
+    let ended = place.run(&["inspect", "savepoint-0102", "--uids", "uids"]);
+    assert_eq!(ended.code, 1);
+    assert!(!ended.stderr.contains("long-gone"), "{}", ended.text());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use lowtide_core::name::Location;
 use lowtide_core::resolve::suggestions;
 use lowtide_core::verify::{self, Report};
 use lowtide_world::store::headers::StateNames;
+use text::{LINE_COLUMNS, clean, listed};
 
 use super::verify::unproven;
 use crate::cli::{Common, Inspect};
@@ -51,7 +52,7 @@ pub async fn inspect(common: &Common, args: &Inspect, printer: Printer) -> Resul
         Some(Ok(metadata)) => lowtide_world::keyed_states(&location, metadata, stores).await,
         Some(Err(_)) | None => StateNames::new(),
     };
-    let (exit, summary) = (exit(&report), summary(&location, &report));
+    let exit = exit(&report);
     let mut inspected = Inspected::new(&location, &reading, report, &names, &labels);
     // Where nothing could be read there is nothing to choose from: the summary says why.
     if let Some(typed) = &args.operator
@@ -64,7 +65,7 @@ pub async fn inspect(common: &Common, args: &Inspect, printer: Printer) -> Resul
         Some(_) => whole::operators(&inspected),
         None => tree::tree(&inspected, args.all) + &notes::notes(&inspected),
     })?;
-    printer.say(&summary);
+    printer.say(&summary(&inspected));
     Ok(exit)
 }
 
@@ -117,29 +118,39 @@ fn exit(report: &Report) -> Exit {
     }
 }
 
-fn summary(location: &Location, report: &Report) -> String {
-    let verdict = if report.is_whole() { "whole" } else { "broken" };
+fn summary(inspected: &Inspected) -> String {
+    let (location, verdict) = (&inspected.location, inspected.verdict);
     let style = style::of_word(verdict);
     let mut text = format!("{location} is {style}{verdict}{style:#}");
     // Writing to a String cannot fail.
-    if let (Some(id), Some(version)) = (report.checkpoint_id, report.version) {
+    if let (Some(id), Some(version)) = (inspected.checkpoint_id, inspected.metadata_version) {
         let _ = write!(
             text,
             ": checkpoint {id}, metadata version {version}, {} of state in {} files",
-            human::bytes(report.state_bytes),
-            report.files
+            human::bytes(inspected.state_bytes),
+            inspected.files
         );
     }
     text.push('\n');
-    for finding in &report.findings {
+    for finding in &inspected.findings {
         let _ = writeln!(text, "  {finding}");
     }
-    let more = report.findings_total - report.findings.len() as u64;
+    let more = inspected.findings_total - inspected.findings.len() as u64;
     if more > 0 {
         let _ = writeln!(text, "  and {more} more");
     }
-    for warning in &report.warnings {
+    for warning in &inspected.warnings {
         let _ = writeln!(text, "  warning: {warning}");
+    }
+    if !inspected.uids_unmatched.is_empty() {
+        let what = "  warning: no operator here has these uids of the list: ";
+        let uids: Vec<String> = inspected
+            .uids_unmatched
+            .iter()
+            .map(|it| clean(it))
+            .collect();
+        let listed = listed(&uids, LINE_COLUMNS - what.len());
+        let _ = writeln!(text, "{what}{listed}");
     }
     text
 }

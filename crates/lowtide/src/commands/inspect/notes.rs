@@ -27,7 +27,6 @@ pub(super) fn notes(inspected: &Inspected) -> String {
     notes.extend(without_uid(&operators, inspected.metadata_version));
     notes.extend(at_their_max(&operators));
     notes.extend(without_names(&operators));
-    notes.extend(unmatched(&inspected.uids_unmatched));
     let mut text = String::new();
     // Writing to a String cannot fail.
     if !notes.is_empty() {
@@ -122,16 +121,6 @@ fn without_names(operators: &[&Operator]) -> Vec<String> {
     });
     let more = (more > 0).then(|| format!("and for {} more", count(more, "reason")));
     lines.chain(more).collect()
-}
-
-fn unmatched(uids: &[String]) -> Option<String> {
-    if uids.is_empty() {
-        return None;
-    }
-    let what = "no operator here has these uids of the list: ";
-    let room = LINE_COLUMNS - 2 - what.len();
-    let uids: Vec<String> = uids.iter().map(|uid| clean(uid)).collect();
-    Some(what.to_owned() + &listed(&uids, room))
 }
 
 /// How many operators something holds for, and their names.
