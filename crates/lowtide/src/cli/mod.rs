@@ -146,7 +146,7 @@ pub enum Command {
     /// Print the path of the newest verified savepoint
     #[command(long_about = help::LATEST, after_long_help = help::LATEST_EXAMPLES)]
     Latest(Latest),
-    /// Read and prove any savepoint, with no configuration and no Flink
+    /// Show what is in any savepoint or checkpoint: operators, states, sizes
     #[command(long_about = help::INSPECT, after_long_help = help::INSPECT_EXAMPLES)]
     Inspect(Inspect),
     /// Prove savepoints whole, wherever they lie; with --deep read every byte
