@@ -13,6 +13,7 @@
 //! | find contradictions | [`Metadata::anomalies`] |
 //! | know the operator states by name | [`Operator::operator_states`] |
 //! | know the keyed states by name and kind | [`keyed_states`], [`HeaderScan`], [`read_keyed_states`] |
+//! | know where its bytes lie | [`Operator::bytes_by_kind`], [`Operator::spread_over_subtasks`], [`Operator::spread_over_key_groups`] |
 //! | give operators of old files their names | [`OperatorId::from_uid`] |
 //!
 //! # Example
@@ -134,6 +135,7 @@ mod parse_handle;
 mod properties;
 mod reader;
 mod sizes;
+mod spread;
 mod states;
 #[cfg(feature = "write")]
 mod write;
@@ -157,6 +159,8 @@ pub use operator_id::{OperatorId, OperatorIdError};
 pub use parse::{VERSION_MAX, VERSION_MIN, parse};
 pub use properties::{Properties, SavepointFormat, SnapshotKind};
 pub use reader::MAX_DEPTH;
+pub use sizes::StateBytes;
+pub use spread::{OperatorStateSum, Spread};
 pub use states::{
     HEADER_BYTES_MAX, HEADER_READ_BYTES, HeaderError, HeaderScan, KeyedState, KeyedStateKind,
     KeyedStates, ReadHeaderError, keyed_states, read_keyed_states,

@@ -21,6 +21,20 @@ pub struct Metadata {
     pub properties: Option<Properties>,
 }
 
+impl Metadata {
+    /// The releases of Flink that write files of this version, such as `1.16 to 1.20`.
+    #[must_use]
+    pub fn written_by(&self) -> &'static str {
+        match self.version {
+            2 => "1.3 to 1.10",
+            3 => "1.11 to 1.15",
+            4 => "1.16 to 1.20",
+            5 => "2.0",
+            _ => "2.1 to 2.3",
+        }
+    }
+}
+
 /// State of one `MasterTriggerRestoreHook` (`org.apache.flink.runtime.checkpoint.MasterState`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MasterState {

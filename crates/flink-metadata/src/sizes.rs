@@ -8,7 +8,77 @@ use crate::handle::{
 };
 use crate::model::{Metadata, Operator, SubtaskState};
 
+/// Bytes of state by what it is. Each is counted as [`Operator::state_bytes`] counts it, so that
+/// together they are as many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StateBytes {
+    /// Of the keyed state backend, timers included.
+    pub managed_keyed: u64,
+    /// List, union and broadcast state. Each subtask writes its own copy of broadcast state.
+    pub managed_operator: u64,
+    /// Keyed state that the operator wrote as bytes of its own.
+    pub raw_keyed: u64,
+    /// Operator state that the operator wrote as bytes of its own.
+    pub raw_operator: u64,
+    /// Records in flight, of inputs and outputs: unaligned checkpoints only.
+    pub in_flight: u64,
+    /// Of the operator's coordinator on the `JobManager`.
+    pub coordinator: u64,
+}
+
+impl StateBytes {
+    /// All of them together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        sum([
+            self.managed_keyed,
+            self.managed_operator,
+            self.raw_keyed,
+            self.raw_operator,
+            self.in_flight,
+            self.coordinator,
+        ]
+        .into_iter())
+    }
+
+    fn of(state: &SubtaskState) -> Self {
+        let keyed = |handle: &Option<KeyedStateHandle>| {
+            handle.as_ref().map_or(0, KeyedStateHandle::state_bytes)
+        };
+        let operator = |handle: &Option<OperatorStateHandle>| {
+            handle.as_ref().map_or(0, OperatorStateHandle::state_bytes)
+        };
+        let channels = state.input_channels.iter().chain(&state.output_channels);
+        Self {
+            managed_keyed: keyed(&state.managed_keyed),
+            managed_operator: operator(&state.managed_operator),
+            raw_keyed: keyed(&state.raw_keyed),
+            raw_operator: operator(&state.raw_operator),
+            in_flight: sum(channels.map(ChannelState::state_bytes)),
+            coordinator: 0,
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            managed_keyed: self.managed_keyed.saturating_add(other.managed_keyed),
+            managed_operator: self.managed_operator.saturating_add(other.managed_operator),
+            raw_keyed: self.raw_keyed.saturating_add(other.raw_keyed),
+            raw_operator: self.raw_operator.saturating_add(other.raw_operator),
+            in_flight: self.in_flight.saturating_add(other.in_flight),
+            coordinator: self.coordinator.saturating_add(other.coordinator),
+        }
+    }
+}
+
 impl Metadata {
+    /// Bytes of state of all operators, by what it is.
+    #[must_use]
+    pub fn bytes_by_kind(&self) -> StateBytes {
+        let operators = self.operators.iter().map(Operator::bytes_by_kind);
+        operators.fold(StateBytes::default(), StateBytes::plus)
+    }
+
     /// Bytes of state of all operators. Files that several handles share count once for each.
     #[must_use]
     pub fn state_bytes(&self) -> u64 {
@@ -24,6 +94,17 @@ impl Metadata {
 }
 
 impl Operator {
+    /// Bytes of state of the operator, by what it is.
+    #[must_use]
+    pub fn bytes_by_kind(&self) -> StateBytes {
+        let states = self.subtasks.iter().filter_map(|it| it.state.as_deref());
+        let start = StateBytes {
+            coordinator: self.coordinator_bytes(),
+            ..StateBytes::default()
+        };
+        states.map(StateBytes::of).fold(start, StateBytes::plus)
+    }
+
     /// Bytes of state of the operator: its coordinator and its subtasks.
     #[must_use]
     pub fn state_bytes(&self) -> u64 {

@@ -47,6 +47,14 @@ proptest! {
             read.files().for_each(drop);
             let _ = (read.anomalies(), read.snapshot_type());
             let _ = (read.state_bytes(), read.checkpointed_bytes());
+            prop_assert_eq!(read.bytes_by_kind().total(), read.state_bytes());
+            for operator in &read.operators {
+                let _ = (operator.operator_state_sums(), operator.spread_over_key_groups());
+                if let Some(spread) = operator.spread_over_subtasks() {
+                    prop_assert!(spread.mean_bytes() <= spread.largest_bytes);
+                    prop_assert!(spread.filled <= spread.places);
+                }
+            }
             let again = write(&read).unwrap();
             prop_assert_eq!(parse(&again).unwrap(), read);
         }

@@ -10,6 +10,7 @@
 pub mod engine;
 pub mod fault;
 pub mod gate;
+pub mod headers;
 pub mod name;
 mod planted;
 pub mod policy;

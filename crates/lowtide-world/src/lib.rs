@@ -21,7 +21,7 @@ use lowtide_core::name::{JobId, Location, PlatformName};
 use lowtide_core::ports::World;
 use lowtide_core::resolve::JobSeen;
 use lowtide_core::run::{Attempt, Found, Operation, Reply};
-use lowtide_core::verify::Reading;
+use lowtide_core::verify::{Metadata, Reading};
 
 use ahead::Ahead;
 pub use platform::flink;
@@ -29,6 +29,7 @@ pub use platform::ververica;
 use platform::{Platform, PlatformSettings};
 use store::Stores;
 use store::deep::{Deep, Pace};
+use store::headers::StateNames;
 
 /// What is wrong with a platform's settings; found before anything is sent.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +124,17 @@ pub async fn read_deep(
 ) -> Result<Deep, Fault> {
     let paths = store::Paths::new(&[], stores);
     paths.read_deep(location, reading, pace).await
+}
+
+/// Reads the names of the keyed states of a snapshot that belongs to no platform, from the headers of
+/// its state files: one an operator. What cannot be read is told for its operator.
+pub async fn keyed_states(
+    location: &Location,
+    metadata: &Metadata,
+    stores: Arc<Stores>,
+) -> StateNames {
+    let paths = store::Paths::new(&[], stores);
+    paths.keyed_states(location, metadata).await
 }
 
 /// A Flink cluster is told where to write: an attempt without a directory was frozen for a

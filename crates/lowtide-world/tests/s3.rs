@@ -8,5 +8,7 @@ mod disorder;
 mod flink;
 #[path = "s3/metadata.rs"]
 mod metadata;
+#[path = "s3/names.rs"]
+mod names;
 #[path = "s3/shared.rs"]
 mod shared;

@@ -14,6 +14,7 @@ mod crash;
 mod exit;
 mod human;
 mod identity;
+mod inspected;
 mod logging;
 mod names;
 mod printer;
@@ -25,6 +26,7 @@ mod status;
 mod style;
 mod table;
 mod trouble;
+mod uids;
 mod walking;
 mod wall_clock;
 

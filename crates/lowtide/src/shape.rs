@@ -208,18 +208,6 @@ pub struct Listed {
     pub savepoint: Savepoint,
 }
 
-/// What `inspect` prints.
-#[derive(Debug, Serialize)]
-pub struct Inspected {
-    /// In Flink's spelling.
-    pub location: String,
-    /// `whole` or `broken`.
-    pub verdict: &'static str,
-    /// What was found.
-    #[serde(flatten)]
-    pub found: Found,
-}
-
 /// What `verify` prints.
 #[derive(Debug, Serialize)]
 pub struct Verified {

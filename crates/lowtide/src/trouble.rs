@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use lowtide_core::fault::{Fault, FaultKind};
@@ -16,6 +17,7 @@ use crate::config::ConfigError;
 use crate::exit::Exit;
 use crate::human;
 use crate::style::{self, BAD};
+use crate::uids::UidsError;
 
 /// Most names listed in a hint: with more, `lowtide check` is the better place to look.
 const NAMES_LISTED_MAX: usize = 8;
@@ -129,6 +131,23 @@ pub enum Trouble {
         #[source]
         source: Fault,
     },
+    /// `inspect --uids` with a list that is none.
+    #[error("the list of uids {} cannot be used", path.display())]
+    Uids {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: UidsError,
+    },
+    /// `inspect --operator` with an operator that is not there.
+    #[error("no operator has the uid, the name or the id `{operator}`")]
+    NoOperator {
+        /// As typed.
+        operator: String,
+        /// What may have been meant.
+        suggestions: Vec<String>,
+    },
     /// The catalog cannot be opened.
     #[error("cannot open the catalog")]
     CatalogOpen {
@@ -207,6 +226,8 @@ impl Trouble {
             | Self::NoCatalog { .. }
             | Self::NoTarget { .. }
             | Self::NoJobName { .. }
+            | Self::Uids { .. }
+            | Self::NoOperator { .. }
             | Self::CatalogOpen { .. }
             | Self::Platform { .. } => Exit::Usage,
             Self::Unreadable { .. } => Exit::Unverified,
@@ -276,6 +297,11 @@ impl Trouble {
             }],
             Self::NoRuns { application } => vec![format!("take one: lowtide take {application}")],
             Self::Unreadable { source, .. } | Self::NoSlot { source, .. } => source.hint.clone().into_iter().collect(),
+            Self::Uids { source, .. } => source.hint().map(str::to_owned).into_iter().collect(),
+            Self::NoOperator { suggestions, .. } => vec![match suggestions.as_slice() {
+                [] => "`lowtide inspect --all` lists the operators that there are".to_owned(),
+                some => format!("did you mean {}?", alternatives(some)),
+            }],
             Self::Platform { source, .. } => vec![source.hint()],
             Self::Config(wrong) => wrong.hints(),
             Self::CatalogOpen { hint, .. } => hint.clone().into_iter().collect(),
@@ -438,6 +464,26 @@ mod tests {
             Trouble::Unreadable {
                 location: Location::new("s3://bucket/savepoint-1-2"),
                 source: Fault::permanent("the region is not known").hint("set AWS_REGION"),
+            },
+            Trouble::Uids {
+                path: "orders.uids".into(),
+                source: UidsError::Twice {
+                    line: 7,
+                    first: 3,
+                    uid: "sessions".into(),
+                },
+            },
+            Trouble::Uids {
+                path: "orders.uids".into(),
+                source: UidsError::Unreadable(denied()),
+            },
+            Trouble::NoOperator {
+                operator: "session".into(),
+                suggestions: names(&["sessions"]),
+            },
+            Trouble::NoOperator {
+                operator: "zebra".into(),
+                suggestions: vec![],
             },
             Trouble::CatalogOpen {
                 source: Box::new(denied()),

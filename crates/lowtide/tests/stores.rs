@@ -299,6 +299,7 @@ fn a_savepoint_that_flink_writes_to_s3_is_kept() {
         .unwrap();
     let job = JobSpec {
         backend: Backend::RocksDb,
+        parallelism: 2,
         ..JobSpec::named("orders")
     };
     cluster.submit(&job).unwrap();
@@ -316,6 +317,25 @@ fn a_savepoint_that_flink_writes_to_s3_is_kept() {
     );
     let verified = place.run(&["verify", "--deep", location]);
     assert_eq!(verified.code, 0, "{}", verified.text());
-    let inspected = place.run(&["inspect", location]);
+    let inspected = place.run(&["inspect", location, "-o", "json"]);
     assert_eq!(inspected.code, 0, "{}", inspected.text());
+    let told = inspected.json();
+    let operators = told["operators"].as_array().unwrap();
+    let accounts = operators.iter().find(|it| it["uid"] == "accounts").unwrap();
+    let states = accounts["keyed_states"].as_array().unwrap();
+    let mut states: Vec<_> = states
+        .iter()
+        .map(|it| (it["name"].as_str().unwrap(), it["kind"].as_str().unwrap()))
+        .filter(|(_, kind)| *kind != "timers")
+        .collect();
+    states.sort_unstable();
+    let expected = [("balance", "value"), ("by-kind", "map"), ("recent", "list")];
+    assert_eq!(states, expected, "{told:#}");
+    // Canonical, so each key group's bytes are known.
+    assert!(accounts["over_key_groups"]["largest_bytes"].as_u64() > Some(0));
+    let shown = place.run(&["inspect", location]);
+    say::step(format!(
+        "inspect of a real savepoint in S3:\n{}",
+        shown.text()
+    ));
 }

@@ -20,8 +20,13 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let _ = (metadata.snapshot_type(), metadata.state_bytes());
     let _ = metadata.checkpointed_bytes();
+    assert_eq!(metadata.bytes_by_kind().total(), metadata.state_bytes());
     for operator in &metadata.operators {
-        let _ = operator.operator_states();
+        let _ = (operator.operator_states(), operator.operator_state_sums());
+        let _ = operator.spread_over_key_groups();
+        if let Some(spread) = operator.spread_over_subtasks() {
+            assert!(spread.mean_bytes() <= spread.largest_bytes);
+        }
     }
     let written = write(&metadata).expect("what was read can be written");
     assert_eq!(parse(&written).as_ref(), Ok(&metadata));

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lowtide_core::flink_metadata::{
     KeyedState, KeyedStateHandle, KeyedStateKind, OperatorId, StreamHandle, keyed_states,
     read_keyed_states,
 };
+use lowtide_core::name::Location;
 
 use super::take::Snapshot;
 
@@ -19,7 +21,8 @@ const STATES: [(&str, KeyedStateKind); 3] = [
     ("by-kind", KeyedStateKind::Map),
 ];
 
-/// Each stream that begins with a header names them all.
+/// Each stream that begins with a header names them all, and so does the one that is read through the
+/// stores.
 pub fn are_those_of_the_program(snapshot: &Snapshot) {
     let metadata = snapshot.metadata();
     let accounts = OperatorId::from_uid("accounts");
@@ -39,6 +42,29 @@ pub fn are_those_of_the_program(snapshot: &Snapshot) {
                 "{snapshot}: {name} in {found:?} of {stream:?}"
             );
         }
+    }
+    through_the_stores(snapshot, accounts);
+}
+
+fn through_the_stores(snapshot: &Snapshot, accounts: OperatorId) {
+    let location = Location::new(snapshot.directory.to_str().unwrap());
+    let metadata = snapshot.metadata();
+    let reading = lowtide_world::keyed_states(&location, &metadata, Arc::default());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let names = runtime.unwrap().block_on(reading);
+    let keyed = metadata
+        .operators
+        .iter()
+        .filter(|it| it.bytes_by_kind().managed_keyed > 0);
+    assert_eq!(names.len(), keyed.count(), "{snapshot}: {names:?}");
+    let told = names[&accounts]
+        .as_ref()
+        .unwrap_or_else(|why| panic!("{snapshot}: {why}"));
+    for (name, kind) in STATES {
+        let is_this = |state: &KeyedState| state.name == name && state.kind == kind;
+        assert!(told.states.iter().any(is_this), "{snapshot}: {told:?}");
     }
 }
 

@@ -196,9 +196,21 @@ Examples:
       Is there a good one younger than promised?";
 
 pub(super) const INSPECT: &str = "\
-Reads a savepoint or checkpoint from its directory, with no configuration, no catalog, no Flink \
-and no JVM: its operators with their parallelism and state sizes, and whether every file that it \
-needs is there with its right size. What lies in a store is reached as `lowtide verify` does.
+Reads a savepoint or checkpoint wherever it lies, with no catalog, no Flink and no JVM: whether \
+every file that it needs is there with its right size, and what is in it. Operators come largest \
+first, each with its states by name and kind; what is worth a look stands at the end. json and yaml \
+hold every operator. What lies in a store is reached as `lowtide verify` does.
+
+Names of keyed states are not in `_metadata`: they are read from the beginning of one state file an \
+operator, that of its largest subtask. Where that cannot be read, the operator says why.
+
+SKEW is what the largest subtask holds of the operator's keyed state, divided by the mean of all \
+subtasks: 1.00 is even. Key groups dealt unevenly make it less than 2; what is above is in the \
+keys. With --operator the same is told of single key groups, where `_metadata` says where each \
+begins: in canonical savepoints and in all of the heap backend, not in files of RocksDB and ForSt.
+
+Flink before 2.0 writes the ids of operators and no names. --uids names them by a list of uids, \
+one a line as in the program; empty lines and lines that begin with # are passed over.
 
 Exits 0 if it is whole, 1 if it is broken, 4 if it cannot be read. Unreadable is not broken: it \
 may be whole, but nothing is proven.";
@@ -206,8 +218,11 @@ may be whole, but nothing is proven.";
 pub(super) const INSPECT_EXAMPLES: &str = "\
 Examples:
   lowtide inspect /savepoints/orders/savepoint-aeb210-3f00d8f1a3c2
-  lowtide inspect file:/checkpoints/5f9c/chk-42 --output json
-      A retained checkpoint, for a program.";
+      What is in it, the largest first?
+  lowtide inspect --operator sessions s3://state/savepoints/savepoint-aeb210-3f00d8f1a3c2
+      Everything about one operator.
+  lowtide inspect --uids orders.uids file:/checkpoints/5f9c/chk-42 --output json
+      A retained checkpoint of Flink 1.x, with names, for a program.";
 
 pub(super) const VERIFY: &str = "\
 Proves savepoints and checkpoints whole, wherever they lie: in files, in S3 and what speaks its \

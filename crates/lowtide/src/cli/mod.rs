@@ -146,7 +146,7 @@ pub enum Command {
     /// Print the path of the newest verified savepoint
     #[command(long_about = help::LATEST, after_long_help = help::LATEST_EXAMPLES)]
     Latest(Latest),
-    /// Read and prove any savepoint, with no configuration and no Flink
+    /// Show what is in any savepoint or checkpoint: operators, states, sizes
     #[command(long_about = help::INSPECT, after_long_help = help::INSPECT_EXAMPLES)]
     Inspect(Inspect),
     /// Prove savepoints whole, wherever they lie; with --deep read every byte
@@ -272,6 +272,15 @@ pub struct Inspect {
     /// The directory of a savepoint, or its `_metadata` file
     #[arg(value_name = "LOCATION")]
     pub location: String,
+    /// Show every operator, not only the largest
+    #[arg(long)]
+    pub all: bool,
+    /// Show one operator whole: its uid, its name, or its id (the first digits are enough)
+    #[arg(long, value_name = "OPERATOR", conflicts_with = "all")]
+    pub operator: Option<String>,
+    /// Name operators by a list of uids, one a line: Flink before 2.0 writes ids only
+    #[arg(long, value_name = "FILE")]
+    pub uids: Option<PathBuf>,
 }
 
 /// `verify`

@@ -63,11 +63,7 @@ async fn look(
 ) -> Result<Looked, Fault> {
     let reading = lowtide_world::read(location, Arc::clone(stores)).await?;
     let mut report = verify::judge(&reading, None);
-    if let Some(store) = store::unproven(location) {
-        report.warnings.push(format!(
-            "Lowtide was never tried with a real {store}: where it errs, please tell"
-        ));
-    }
+    report.warnings.extend(unproven(location));
     // What is broken already is not read to its end.
     if !args.deep || !report.is_whole() {
         return Ok(Looked { report, deep: None });
@@ -87,6 +83,14 @@ async fn look(
         report,
         deep: Some(deep),
     })
+}
+
+/// What is to be said of a location in a store that Lowtide was never tried with.
+pub(super) fn unproven(location: &Location) -> Option<String> {
+    let store = store::unproven(location)?;
+    Some(format!(
+        "Lowtide was never tried with a real {store}: where it errs, please tell"
+    ))
 }
 
 impl Looked {
