@@ -15,19 +15,21 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use lowtide_core::compare::Plan;
 use lowtide_core::fault::Fault;
 use lowtide_core::gate::Vitals;
 use lowtide_core::name::{JobId, Location, PlatformName};
 use lowtide_core::ports::World;
 use lowtide_core::resolve::JobSeen;
 use lowtide_core::run::{Attempt, Found, Operation, Reply};
-use lowtide_core::verify::Reading;
+use lowtide_core::verify::{Metadata, Reading};
 
 pub use platform::flink;
 pub use platform::ververica;
 use platform::{Platform, PlatformSettings};
 use store::Stores;
 use store::deep::{Deep, Pace};
+use store::headers::StateNames;
 
 /// What is wrong with a platform's settings; found before anything is sent.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +95,18 @@ impl Hands {
         }
     }
 
+    /// The plan of a running job, as far as its platform shows it.
+    pub async fn plan(&self, platform: &PlatformName, job: &JobId) -> Result<Plan, Fault> {
+        match self.platform(platform)? {
+            Platform::Flink { client, .. } => client.plan(job).await,
+            Platform::Kubernetes { client, .. } => Box::pin(client.plan(job)).await,
+            Platform::Ververica { .. } => Err(Fault::unsupported(
+                "Ververica Platform does not show the plan of a job",
+            )
+            .hint("take a savepoint of the application, and compare with that")),
+        }
+    }
+
     fn platform(&self, name: &PlatformName) -> Result<&Platform, Fault> {
         self.platforms.get(name).ok_or_else(|| {
             Fault::permanent(format!("no platform is named `{name}`"))
@@ -117,6 +131,17 @@ pub async fn read_deep(
 ) -> Result<Deep, Fault> {
     let paths = store::Paths::new(&[], stores);
     paths.read_deep(location, reading, pace).await
+}
+
+/// Reads the names of the keyed states of a snapshot that belongs to no platform, from the headers of
+/// its state files: one an operator. What cannot be read is told for its operator.
+pub async fn keyed_states(
+    location: &Location,
+    metadata: &Metadata,
+    stores: Arc<Stores>,
+) -> StateNames {
+    let paths = store::Paths::new(&[], stores);
+    paths.keyed_states(location, metadata).await
 }
 
 /// A Flink cluster is told where to write: an attempt without a directory was frozen for a

@@ -6,7 +6,8 @@
 //! faults: blindness is not absence.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use lowtide_core::fault::Fault;
@@ -129,6 +130,31 @@ pub(super) fn size(path: &Path, within: bool) -> Result<Option<u64>, Fault> {
         looked_up(parent)?.ok_or_else(|| unseen("read", parent))?;
     }
     Ok(None)
+}
+
+/// Some bytes of a file; fewer if it ends before.
+pub(super) fn range(path: &Path, bytes: Range<u64>) -> Result<Vec<u8>, Fault> {
+    // Looked at before it is opened: opening a pipe would wait for ever.
+    match looked_up(path)? {
+        Some(kind) if kind.is_file() => {}
+        Some(_) => {
+            return Err(Fault::permanent(format!(
+                "{} is not a file",
+                path.display()
+            )));
+        }
+        None => {
+            return Err(Fault::gone(format!("{} is missing", path.display())));
+        }
+    }
+    let mut read = Vec::new();
+    File::open(path)
+        .and_then(|mut file| {
+            file.seek(SeekFrom::Start(bytes.start))?;
+            file.take(bytes.end - bytes.start).read_to_end(&mut read)
+        })
+        .map_err(|error| fault("read", path, &error))?;
+    Ok(read)
 }
 
 /// Whether the directory's `_metadata` is still there: a directory that was deleted or unmounted

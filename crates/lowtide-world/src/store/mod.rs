@@ -7,6 +7,7 @@
 
 pub mod deep;
 mod fault;
+pub mod headers;
 mod local;
 mod object;
 mod operator;

@@ -11,12 +11,13 @@
 //! single request did not find is missing only where the bucket can be listed at all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::run::Found;
-use opendal::options::ListOptions;
+use opendal::options::{ListOptions, ReadOptions};
 use opendal::{Entry, ErrorKind, Operator};
 
 use super::fault;
@@ -241,6 +242,22 @@ async fn size(operator: &Operator, object: &Object) -> Result<Option<u64>, Fault
         Ok(metadata) => Ok(metadata.is_file().then(|| metadata.content_length())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fault::of(&error, "look at", &object.to_string())),
+    }
+}
+
+/// Some bytes of a file; fewer if it ends before.
+pub(super) async fn range(
+    operator: &Operator,
+    object: &Object,
+    bytes: Range<u64>,
+) -> Result<Vec<u8>, Fault> {
+    let options = ReadOptions {
+        range: bytes.into(),
+        ..ReadOptions::default()
+    };
+    match operator.read_options(&object.key, options).await {
+        Ok(buffer) => Ok(buffer.to_vec()),
+        Err(error) => Err(fault::of(&error, "read", &object.to_string())),
     }
 }
 
