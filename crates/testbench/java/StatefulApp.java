@@ -68,6 +68,9 @@ import org.apache.flink.util.Collector;
  * finish                   the sources come to their end
  * </pre>
  *
+ * What a next release of the application may change is an argument: "max-parallelism", "without-judge"
+ * (true: the last operators are gone), "recent" (the kind of that keyed state: list, map, or none).
+ *
  * One source for Flink 1.15 to 2.3: so it overrides no open() (its parameter was replaced), uses no sink
  * (they moved), and builds its own source, which can end when told to.
  */
@@ -92,6 +95,9 @@ public class StatefulApp {
         StreamExecutionEnvironment env =
                 StreamExecutionEnvironment.getExecutionEnvironment(configuration);
         env.setParallelism(parallelism);
+        if (options.containsKey("max-parallelism")) {
+            env.setMaxParallelism(Integer.parseInt(options.get("max-parallelism")));
+        }
 
         DataStream<Long> events =
                 env.fromSource(
@@ -105,6 +111,26 @@ public class StatefulApp {
                         .name("gate")
                         .uid("gate");
 
+        Accounts accounts =
+                new Accounts(
+                        control,
+                        Integer.parseInt(options.get("value-bytes")),
+                        options.getOrDefault("recent", "list"));
+        DataStream<Long> booked =
+                events.keyBy(number -> number % keys, Types.LONG)
+                        .process(accounts)
+                        .returns(Types.LONG)
+                        .name("accounts")
+                        .uid("accounts");
+        if (!Boolean.parseBoolean(options.getOrDefault("without-judge", "false"))) {
+            judge(env, booked, control);
+        }
+
+        env.execute(options.get("name"));
+    }
+
+    private static void judge(
+            StreamExecutionEnvironment env, DataStream<Long> booked, String control) {
         MapStateDescriptor<Long, Long> rulesState =
                 new MapStateDescriptor<>("rules", Types.LONG, Types.LONG);
         BroadcastStream<Long> rules =
@@ -117,18 +143,11 @@ public class StatefulApp {
                         .uid("rules")
                         .broadcast(rulesState);
 
-        events.keyBy(number -> number % keys, Types.LONG)
-                .process(new Accounts(control, Integer.parseInt(options.get("value-bytes"))))
-                .returns(Types.LONG)
-                .name("accounts")
-                .uid("accounts")
-                .connect(rules)
+        booked.connect(rules)
                 .process(new Judge(rulesState))
                 .returns(Types.LONG)
                 .name("judge")
                 .uid("judge");
-
-        env.execute(options.get("name"));
     }
 
     /** The control folder as a task sees it. */
@@ -366,20 +385,26 @@ public class StatefulApp {
         private static final int LIST_ENTRIES = 8;
         private final Control control;
         private final int valueBytes;
+        private final String recentKind;
         private transient ValueState<String> balance;
         private transient ListState<Long> recent;
         private transient MapState<Long, Long> byKind;
 
-        Accounts(String control, int valueBytes) {
+        Accounts(String control, int valueBytes, String recentKind) {
             this.control = new Control(control);
             this.valueBytes = valueBytes;
+            this.recentKind = recentKind;
         }
 
         @Override
         public void initializeState(FunctionInitializationContext context) {
             KeyedStateStore store = context.getKeyedStateStore();
             balance = store.getState(new ValueStateDescriptor<>("balance", Types.STRING));
-            recent = store.getListState(new ListStateDescriptor<>("recent", Types.LONG));
+            if (recentKind.equals("list")) {
+                recent = store.getListState(new ListStateDescriptor<>("recent", Types.LONG));
+            } else if (recentKind.equals("map")) {
+                store.getMapState(new MapStateDescriptor<>("recent", Types.LONG, Types.LONG));
+            }
             byKind =
                     store.getMapState(
                             new MapStateDescriptor<>("by-kind", Types.LONG, Types.LONG));
@@ -399,10 +424,12 @@ public class StatefulApp {
                 text.append('.');
             }
             balance.update(text.toString());
-            List<Long> kept = new ArrayList<>();
-            recent.get().forEach(kept::add);
-            kept.add(number);
-            recent.update(kept.subList(Math.max(0, kept.size() - LIST_ENTRIES), kept.size()));
+            if (recent != null) {
+                List<Long> kept = new ArrayList<>();
+                recent.get().forEach(kept::add);
+                kept.add(number);
+                recent.update(kept.subList(Math.max(0, kept.size() - LIST_ENTRIES), kept.size()));
+            }
             long kind = number % MAP_ENTRIES;
             Long before = byKind.get(kind);
             byKind.put(kind, before == null ? 1 : before + 1);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flink_metadata::{Operator, OperatorId};
 
-use super::side::{B, Plan, Snapshot, StateKind, StateName, Vertex, label};
+use super::side::{B, Plan, Snapshot, StateKind, StateName, Vertex, labels};
 
 /// What differs, and how much does not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -111,13 +111,19 @@ impl Facts {
 
 /// Finds what differs.
 pub fn differences(a: &Snapshot<'_>, b: &B<'_>) -> Differences {
+    let mut labels = labels(a, b);
+    let label = move |id: &OperatorId| labels.remove(id).unwrap_or_default();
     match b {
-        B::Snapshot(b) => between(a, b),
-        B::Plan(plan) => from_plan(a, plan),
+        B::Snapshot(b) => between(a, b, label),
+        B::Plan(plan) => from_plan(a, plan, label),
     }
 }
 
-fn between(a: &Snapshot<'_>, b: &Snapshot<'_>) -> Differences {
+fn between(
+    a: &Snapshot<'_>,
+    b: &Snapshot<'_>,
+    mut label: impl FnMut(&OperatorId) -> String,
+) -> Differences {
     let (in_a, in_b) = (a.operators(), b.operators());
     let ids: BTreeSet<OperatorId> = in_a.keys().chain(in_b.keys()).copied().collect();
     let mut found = Differences::default();
@@ -145,10 +151,9 @@ fn between(a: &Snapshot<'_>, b: &Snapshot<'_>) -> Differences {
             found.same_operators += 1;
             continue;
         }
-        let named = one.into_iter().chain(other);
         found.operators.push(OperatorDifference {
             id,
-            label: best_label(id, named),
+            label: label(&id),
             change,
             a: facts.0,
             b: facts.1,
@@ -156,13 +161,6 @@ fn between(a: &Snapshot<'_>, b: &Snapshot<'_>) -> Differences {
         });
     }
     found
-}
-
-/// Snapshots of old versions have ids only: then the other side's name is the better one.
-fn best_label<'a>(id: OperatorId, operators: impl Iterator<Item = &'a Operator>) -> String {
-    let id = id.to_string();
-    let mut labels = operators.map(label);
-    labels.find(|label| *label != id).unwrap_or(id)
 }
 
 fn of_states(
@@ -187,7 +185,11 @@ fn of_states(
     (different, same)
 }
 
-fn from_plan(a: &Snapshot<'_>, plan: &Plan) -> Differences {
+fn from_plan(
+    a: &Snapshot<'_>,
+    plan: &Plan,
+    mut label: impl FnMut(&OperatorId) -> String,
+) -> Differences {
     let in_a = a.operators();
     let vertices = plan.vertices.iter();
     let in_b: BTreeMap<OperatorId, &Vertex> = vertices.map(|it| (it.id, it)).collect();
@@ -202,10 +204,7 @@ fn from_plan(a: &Snapshot<'_>, plan: &Plan) -> Differences {
         }
         found.operators.push(OperatorDifference {
             id,
-            label: match (operator, vertex) {
-                (Some(operator), _) => best_label(id, std::iter::once(operator)),
-                (None, vertex) => vertex.map_or_else(|| id.to_string(), |it| it.name.clone()),
-            },
+            label: label(&id),
             change: match (operator, vertex) {
                 (Some(_), Some(_)) => Change::Changed,
                 (Some(_), None) => Change::Unseen,

@@ -20,7 +20,7 @@ pub use differences::{
     Change, Differences, Facts, OperatorDifference, StateDifference, differences,
 };
 pub use restore::{Reason, Restore, Rule, Verdict, restore};
-pub use side::{B, Keyed, Plan, Snapshot, StateKind, StateName, Vertex, label};
+pub use side::{B, Keyed, Plan, Snapshot, StateKind, StateName, Vertex};
 
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,7 @@ use flink_metadata::{Operator, OperatorId};
 
 use super::side::{
     B, Plan, Snapshot, StateKind, StateName, Vertex, has_finished, has_in_flight, has_keyed,
-    has_raw, has_state, label, same_keyed_files,
+    has_raw, has_state, labels, same_keyed_files,
 };
 
 /// What would come of a restore, from good to bad.
@@ -178,6 +178,7 @@ pub struct Restore {
 pub fn restore(a: &Snapshot<'_>, b: &B<'_>, may_drop: bool) -> Restore {
     let mut rules = Rules {
         reasons: Vec::new(),
+        labels: labels(a, b),
         missing: if may_drop {
             Verdict::Drops
         } else {
@@ -201,6 +202,7 @@ pub fn restore(a: &Snapshot<'_>, b: &B<'_>, may_drop: bool) -> Restore {
 
 struct Rules {
     reasons: Vec<Reason>,
+    labels: BTreeMap<OperatorId, String>,
     /// What becomes of state that nobody takes.
     missing: Verdict,
 }
@@ -215,9 +217,10 @@ impl Rules {
     }
 
     fn of(&mut self, operator: &Operator, leads_to: Verdict, rule: Rule) {
+        let label = self.labels.get(&operator.id).cloned();
         self.reasons.push(Reason {
             leads_to,
-            operator: Some((operator.id, label(operator))),
+            operator: Some((operator.id, label.unwrap_or_default())),
             rule,
         });
     }

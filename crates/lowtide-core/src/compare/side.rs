@@ -86,7 +86,7 @@ impl StateKind {
     /// Its name in lower case, such as `union list` or `value`.
     pub fn name(self) -> &'static str {
         match self {
-            Self::List => "list of the operator",
+            Self::List => "operator list",
             Self::Union => "union list",
             Self::Broadcast => "broadcast",
             Self::Keyed(kind) => kind.name(),
@@ -108,10 +108,30 @@ impl fmt::Display for StateKind {
     }
 }
 
-/// What people call an operator: its uid, else its name, else its id.
-pub fn label(operator: &Operator) -> String {
-    let known = operator.uid.as_ref().or(operator.name.as_ref());
-    known.map_or_else(|| operator.id.to_string(), Clone::clone)
+/// What people call the operators of both sides: their uids, else their names, else their ids.
+/// Snapshots of old versions have ids only, and borrow the names of the other side.
+pub(super) fn labels(a: &Snapshot<'_>, b: &B<'_>) -> BTreeMap<OperatorId, String> {
+    let mut operators: Vec<&Operator> = a.metadata.operators.iter().collect();
+    let mut labels = BTreeMap::new();
+    match b {
+        B::Snapshot(b) => operators.extend(&b.metadata.operators),
+        B::Plan(plan) => {
+            let vertices = plan.vertices.iter();
+            labels.extend(vertices.map(|vertex| (vertex.id, vertex.name.clone())));
+        }
+    }
+    let ids = operators.iter().map(|operator| operator.id);
+    for id in ids {
+        labels.entry(id).or_insert_with(|| id.to_string());
+    }
+    let named = |name: fn(&Operator) -> &Option<String>| {
+        let named = operators.iter().rev();
+        named.filter_map(move |operator| Some((operator.id, name(operator).clone()?)))
+    };
+    // Later ones replace earlier ones: of A before those of B, and uids before names.
+    labels.extend(named(|operator| &operator.name));
+    labels.extend(named(|operator| &operator.uid));
+    labels
 }
 
 impl<'a> Snapshot<'a> {
