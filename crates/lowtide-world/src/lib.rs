@@ -22,7 +22,7 @@ use lowtide_core::name::{JobId, Location, PlatformName};
 use lowtide_core::ports::World;
 use lowtide_core::resolve::JobSeen;
 use lowtide_core::run::{Attempt, Found, Operation, Reply};
-use lowtide_core::verify::{Metadata, Reading};
+use lowtide_core::verify::{Metadata, ParseError, Reading};
 
 pub use platform::flink;
 pub use platform::ververica;
@@ -131,6 +131,16 @@ pub async fn read_deep(
 ) -> Result<Deep, Fault> {
     let paths = store::Paths::new(&[], stores);
     paths.read_deep(location, reading, pace).await
+}
+
+/// Reads the `_metadata` of a location that belongs to no platform, and looks at no other file of
+/// it; `None` if there is a directory without one.
+pub async fn read_metadata(
+    location: &Location,
+    stores: Arc<Stores>,
+) -> Result<Option<Result<Metadata, ParseError>>, Fault> {
+    let paths = store::Paths::new(&[], stores);
+    paths.read_metadata(location).await
 }
 
 /// Reads the names of the keyed states of a snapshot that belongs to no platform, from the headers of

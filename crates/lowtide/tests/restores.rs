@@ -195,7 +195,8 @@ fn flink_does_as_diff_says() {
 
     let from_few = scene.savepoint(&few_groups);
     let refused = Said {
-        rules: &["parallelism-above-max"],
+        // The rules' source has one subtask in both, and only the number of key groups against it.
+        rules: &["max-parallelism-differs", "parallelism-above-max"],
         flink: Some("is lower than the configured parallelism"),
         ..refused
     };

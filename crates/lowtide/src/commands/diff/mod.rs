@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lowtide_core::compare::{self, B, Differences, Plan, Restore, Snapshot, Verdict};
-use lowtide_core::name::{JobId, Location};
-use lowtide_core::verify::{self, Metadata, Reading};
+use lowtide_core::fault::{Fault, FaultKind};
+use lowtide_core::name::{AppKey, JobId, Location};
+use lowtide_core::verify::{self, Metadata, ParseError, Reading};
 use lowtide_world::kubernetes::Source;
 use lowtide_world::store::Stores;
 
@@ -30,25 +31,20 @@ pub async fn diff(common: &Common, args: &Diff, printer: Printer) -> Result<Exit
     let locations: Vec<Location> = std::iter::once(&a).chain(&b).cloned().collect();
     let stores = Setup::stores_if_there(common, &locations)?;
     let reading_a = read(&a, &stores).await?;
-    let metadata_a = metadata(&a, &reading_a)?;
+    let metadata_a = understood(&a, reading_a.metadata.as_ref())?;
     let mut of_a = snapshot(&a, metadata_a, &stores).await;
     of_a.findings = verify::judge(&reading_a, None).findings;
-    let (of_b, job);
-    let reading_b;
-    match (&b, &args.against_job) {
-        (Some(location), _) => {
-            reading_b = read(location, &stores).await?;
-            let metadata_b = metadata(location, &reading_b)?;
-            of_b = B::Snapshot(snapshot(location, metadata_b, &stores).await);
-            job = None;
-        }
-        (None, name) => {
-            let name = name.as_deref().unwrap_or_default();
-            let (plan, against) = plan(common, name).await?;
-            of_b = B::Plan(plan);
-            job = Some(against);
-        }
-    }
+    let metadata_b;
+    let (of_b, job) = if let Some(b) = &b {
+        metadata_b = read_metadata(b, &stores).await?;
+        let metadata = understood(b, metadata_b.as_ref())?;
+        (B::Snapshot(snapshot(b, metadata, &stores).await), None)
+    } else {
+        // Without B, the command line has the other.
+        let name = args.against_job.as_deref().unwrap_or_default();
+        let (plan, job) = plan(common, name).await?;
+        (B::Plan(plan), Some(job))
+    };
     let differences = compare::differences(&of_a, &of_b);
     let restore = compare::restore(&of_a, &of_b, args.allow_non_restored_state);
     let words = Words {
@@ -71,17 +67,34 @@ fn exit(verdict: Verdict, may_drop: bool) -> Exit {
     }
 }
 
+/// A is to be restored from, so it must be whole.
 async fn read(location: &Location, stores: &Arc<Stores>) -> Result<Reading, Trouble> {
     let read = lowtide_world::read(location, Arc::clone(stores)).await;
-    read.map_err(|source| Trouble::Unreadable {
+    read.map_err(unreadable(location))
+}
+
+/// Of B nothing is restored: whether its files are still there does not matter.
+async fn read_metadata(
+    location: &Location,
+    stores: &Arc<Stores>,
+) -> Result<Option<Result<Metadata, ParseError>>, Trouble> {
+    let read = lowtide_world::read_metadata(location, Arc::clone(stores)).await;
+    read.map_err(unreadable(location))
+}
+
+fn unreadable(location: &Location) -> impl FnOnce(Fault) -> Trouble {
+    move |source| Trouble::Unreadable {
         location: location.clone(),
         source,
-    })
+    }
 }
 
 /// What cannot be parsed cannot be compared, and that it is broken is all there is to say.
-fn metadata<'a>(location: &Location, reading: &'a Reading) -> Result<&'a Metadata, Trouble> {
-    let what = match &reading.metadata {
+fn understood<'a>(
+    location: &Location,
+    metadata: Option<&'a Result<Metadata, ParseError>>,
+) -> Result<&'a Metadata, Trouble> {
+    let what = match metadata {
         Some(Ok(metadata)) => return Ok(metadata),
         Some(Err(wrong)) => format!("`_metadata`: {wrong}"),
         None => "the directory has no `_metadata`".to_owned(),
@@ -115,6 +128,11 @@ async fn plan(common: &Common, name: &str) -> Result<(Plan, shape::Against), Tro
     let key = &chosen[0].key;
     let hands = Arc::new(setup.hands(&BTreeSet::from([&key.platform]), Source::List)?);
     let jobs = asking::jobs(&hands, &chosen).await;
+    if let Err(fault) = &jobs[key]
+        && fault.kind != FaultKind::Gone
+    {
+        return Err(no_plan(key)(fault.clone()));
+    }
     let means = resolve::resolution(chosen[0], &jobs[key]);
     let job = match means.jobs.as_slice() {
         [job] if means.means == "one" => job,
@@ -127,16 +145,20 @@ async fn plan(common: &Common, name: &str) -> Result<(Plan, shape::Against), Tro
         }
     };
     let asked = hands.plan(&key.platform, &JobId::new(job.id.clone())).await;
-    let plan = asked.map_err(|source| Trouble::NoPlan {
-        application: key.clone(),
-        source,
-    })?;
+    let plan = asked.map_err(no_plan(key))?;
     let against = shape::Against {
         platform: key.platform.to_string(),
         application: key.application.to_string(),
         id: job.id.clone(),
     };
     Ok((plan, against))
+}
+
+fn no_plan(application: &AppKey) -> impl FnOnce(Fault) -> Trouble {
+    move |source| Trouble::NoPlan {
+        application: application.clone(),
+        source,
+    }
 }
 
 fn shape(

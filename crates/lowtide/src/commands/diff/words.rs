@@ -15,6 +15,9 @@ use crate::table::{Cell, Table};
 /// Most reasons shown: with more, nobody reads them, and `--output json` has all.
 const REASONS_MAX: usize = 20;
 
+/// Most operators named in one reason: so many fit on a line.
+const LABELS_MAX: usize = 4;
+
 /// How to speak of this comparison.
 pub(super) struct Words {
     /// B is a running job.
@@ -28,14 +31,14 @@ impl Words {
     pub(super) fn report(&self, differences: &Differences, restore: &Restore) -> String {
         let mut text = self.verdict(restore.verdict);
         // Writing to a String cannot fail.
-        for reason in restore.reasons.iter().take(REASONS_MAX) {
-            let _ = write!(text, "  ");
-            if let Some((_, label)) = &reason.operator {
-                let _ = write!(text, "{label}: ");
-            }
-            let _ = writeln!(text, "{}", self.reason(reason));
+        let reasons = self.grouped(&restore.reasons);
+        for (labels, reason) in reasons.iter().take(REASONS_MAX) {
+            let _ = match listed(labels) {
+                Some(labels) => writeln!(text, "  {labels}: {reason}"),
+                None => writeln!(text, "  {reason}"),
+            };
         }
-        let more = restore.reasons.len().saturating_sub(REASONS_MAX);
+        let more = reasons.len().saturating_sub(REASONS_MAX);
         if more > 0 {
             let _ = writeln!(text, "  and {more} more, which --output json lists");
         }
@@ -46,6 +49,20 @@ impl Words {
         }
         let _ = writeln!(text, "\n{}", self.same(differences));
         text
+    }
+
+    /// The reasons in their order, with the operators of which the same is to be said.
+    fn grouped<'a>(&self, reasons: &'a [Reason]) -> Vec<(Vec<&'a str>, String)> {
+        let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
+        for reason in reasons {
+            let text = self.reason(reason);
+            let label = reason.operator.as_ref().map(|(_, label)| label.as_str());
+            match groups.iter_mut().find(|(_, other)| *other == text) {
+                Some((labels, _)) => labels.extend(label),
+                None => groups.push((Vec::from_iter(label), text)),
+            }
+        }
+        groups
     }
 
     fn b(&self) -> &'static str {
@@ -175,6 +192,17 @@ impl Words {
             Rule::KindDiffers { .. } => "give the new state a name of its own",
             _ => return None,
         })
+    }
+}
+
+/// The operators of which something is said, the first of them if there are many.
+fn listed(labels: &[&str]) -> Option<String> {
+    let (shown, more) = labels.split_at(labels.len().min(LABELS_MAX));
+    let shown = shown.join(", ");
+    match (labels, more) {
+        ([], _) => None,
+        (_, []) => Some(shown),
+        (_, more) => Some(format!("{shown} and {} more", more.len())),
     }
 }
 
