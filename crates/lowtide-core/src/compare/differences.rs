@@ -9,7 +9,7 @@ use super::side::{B, Plan, Snapshot, StateKind, StateName, Vertex, labels};
 /// What differs, and how much does not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Differences {
-    /// The operators that differ, by id.
+    /// The operators that differ, by change and label.
     pub operators: Vec<OperatorDifference>,
     /// How many operators are the same.
     pub same_operators: u64,
@@ -34,17 +34,17 @@ pub struct OperatorDifference {
     pub states: Vec<StateDifference>,
 }
 
-/// How an operator differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How an operator differs: what may cost state first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// Only B has it.
-    Added,
     /// Only A has it.
     Removed,
-    /// Both have it.
-    Changed,
     /// A has it, and B is a plan that does not show it: it may be within a chain, or gone.
     Unseen,
+    /// Both have it.
+    Changed,
+    /// Only B has it.
+    Added,
 }
 
 impl Change {
@@ -113,10 +113,13 @@ impl Facts {
 pub fn differences(a: &Snapshot<'_>, b: &B<'_>) -> Differences {
     let mut labels = labels(a, b);
     let label = move |id: &OperatorId| labels.remove(id).unwrap_or_default();
-    match b {
+    let mut found = match b {
         B::Snapshot(b) => between(a, b, label),
         B::Plan(plan) => from_plan(a, plan, label),
-    }
+    };
+    let order = |it: &OperatorDifference| (it.change, it.label.clone(), it.id);
+    found.operators.sort_by_key(order);
+    found
 }
 
 fn between(

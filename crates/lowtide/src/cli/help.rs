@@ -251,11 +251,11 @@ something cannot be read. With --allow-non-restored-state, what is dropped is sh
 pub(super) const DIFF_EXAMPLES: &str = "\
 Examples:
   lowtide diff /savepoints/orders/before /savepoints/orders/after
-      What did the release change, and could it go back?
+      What did the release change, and does it take the state of the one before?
   lowtide diff s3://state/orders/sp-1 --against-job orders
       Could the job that runs now start from there?
-  lowtide diff --allow-non-restored-state s3://state/orders/sp-1 s3://state/orders/sp-2
-      Which state would be lost?";
+  lowtide diff --allow-non-restored-state \"$(lowtide latest orders)\" s3://state/orders/sp-1
+      Which state would be lost on the way back to the release that left sp-1?";
 
 pub(super) const GEN: &str = "\
 Generates the files that are derived from this program; `cargo xtask gen` calls it, and a test \

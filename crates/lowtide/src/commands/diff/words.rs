@@ -121,13 +121,13 @@ impl Words {
             Rule::MaxParallelismDiffers { a, b } => format!(
                 "max parallelism {a} → {b}: refused if the program sets {b}, else {a} is taken over"
             ),
-            Rule::KindDiffers { state, a, b } => match reason.leads_to {
-                Verdict::Refused => format!(
-                    "`{}` is {a} in A and {b} in B; the operator fails at its start",
-                    state.as_str()
-                ),
-                _ => format!("`{}` is {a} in A and {b} in B", state.as_str()),
-            },
+            Rule::KindDiffers { state, a, b } => {
+                let why = match reason.leads_to {
+                    Verdict::Refused => "the operator fails at its start",
+                    _ => "neither finds the other",
+                };
+                format!("`{}` changes from {a} to {b}: {why}", state.as_str())
+            }
             Rule::KeySerializerDiffers { a, b } => {
                 format!(
                     "keys are serialized by {} in A, by {} in B",
@@ -177,7 +177,7 @@ impl Words {
     fn hint(&self, rule: &Rule) -> Option<&'static str> {
         Some(match rule {
             Rule::OperatorMissing { .. } | Rule::HookMissing(_) if !self.may_drop => {
-                "--allow-non-restored-state shows what Flink's --allowNonRestoredState would drop; where an operator was only renamed, give it its old uid"
+                "give a renamed operator its old uid, or see what --allow-non-restored-state, Flink's flag, would drop"
             }
             Rule::OperatorUnseen { .. } => {
                 "Flink shows the first operator of each chain; a savepoint of the job has all: compare with that"
