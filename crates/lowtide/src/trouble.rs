@@ -305,13 +305,14 @@ impl Trouble {
             }],
             Self::NoRuns { application } => vec![format!("take one: lowtide take {application}")],
             Self::Broken { .. } => vec!["Flink cannot restore from it either".to_owned()],
-            Self::NoJob { hint, .. } => hint.clone().into_iter().collect(),
             Self::Unreadable { source, .. }
             | Self::NoPlan { source, .. }
             | Self::NoSlot { source, .. } => source.hint.clone().into_iter().collect(),
             Self::Platform { source, .. } => vec![source.hint()],
             Self::Config(wrong) => wrong.hints(),
-            Self::CatalogOpen { hint, .. } => hint.clone().into_iter().collect(),
+            Self::NoJob { hint, .. } | Self::CatalogOpen { hint, .. } => {
+                hint.clone().into_iter().collect()
+            }
             Self::Catalog { .. } => vec![
                 "nothing is lost: what was committed is in the catalog, and the next `run`, `take` or `serve` goes on from there"
                     .to_owned(),

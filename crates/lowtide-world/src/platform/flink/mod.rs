@@ -152,7 +152,7 @@ impl Client {
     /// The job's plan: its vertices, each the first operator of a chain.
     pub async fn plan(&self, job: &JobId) -> Result<Plan, Fault> {
         let planned: wire::Planned = self.get(&format!("/jobs/{job}"), JOB_BYTES_MAX).await?;
-        let vertices = planned.vertices.into_iter().map(vertex);
+        let vertices = planned.vertices.iter().map(vertex);
         Ok(Plan {
             vertices: vertices.collect::<Result<_, _>>()?,
         })
@@ -258,7 +258,7 @@ fn job_seen(job: wire::OverviewJob) -> Result<JobSeen, Fault> {
     })
 }
 
-fn vertex(vertex: wire::PlannedVertex) -> Result<Vertex, Fault> {
+fn vertex(vertex: &wire::PlannedVertex) -> Result<Vertex, Fault> {
     let id = vertex.id.parse().map_err(|_| {
         Fault::permanent("the platform lists a vertex whose id is none of Flink's")
             .hint("does `url:` lead to Flink's REST API?")
