@@ -115,3 +115,106 @@ impl Paths {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+
+    use lowtide_core::flink_metadata::{
+        KeyGroupRange, KeyGroupsHandle, KeyGroupsKind, KeyedStateHandle, Operator, StreamHandle,
+        Subtask, SubtaskState,
+    };
+
+    use super::*;
+
+    /// An operator with one file of keyed state.
+    fn operator(number: usize, path: &str, size: u64) -> Operator {
+        let handle = KeyGroupsHandle {
+            kind: KeyGroupsKind::Savepoint,
+            range: KeyGroupRange { start: 0, count: 0 },
+            offsets: Vec::new(),
+            stream: StreamHandle::Relative {
+                path: path.to_owned(),
+                size: Some(size),
+            },
+        };
+        let state = SubtaskState {
+            managed_keyed: Some(KeyedStateHandle::KeyGroups(handle)),
+            ..SubtaskState::default()
+        };
+        Operator {
+            name: None,
+            uid: None,
+            id: id(number),
+            parallelism: 1,
+            max_parallelism: 1,
+            coordinator: None,
+            fully_finished: false,
+            subtasks: vec![Subtask {
+                index: 0,
+                state: Some(Box::new(state)),
+            }],
+        }
+    }
+
+    fn id(number: usize) -> OperatorId {
+        OperatorId((number as u128).to_be_bytes())
+    }
+
+    fn names(directory: &str, operators: Vec<Operator>) -> StateNames {
+        let metadata = Metadata {
+            version: 4,
+            checkpoint_id: 1,
+            master_states: Vec::new(),
+            operators,
+            properties: None,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let location = Location::new(directory);
+        let (paths, runtime) = (Paths::default(), runtime.unwrap());
+        runtime.block_on(paths.keyed_states(&location, &metadata))
+    }
+
+    #[test]
+    fn only_the_largest_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let operators = (0..HEADERS_MAX + 3).map(|number| {
+            // The first are the smallest.
+            operator(number, "missing", 1_000 + number as u64)
+        });
+        let names = names(directory.path().to_str().unwrap(), operators.collect());
+        let too_many = |names: &StateNames| {
+            let of = names
+                .iter()
+                .filter(|(_, it)| **it == Err(NamesUnknown::TooMany));
+            of.map(|(id, _)| *id).collect::<Vec<_>>()
+        };
+        assert_eq!(too_many(&names), [id(0), id(1), id(2)]);
+        assert_eq!(names.len(), HEADERS_MAX + 3);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("folder")).unwrap();
+        fs::write(directory.path().join("short"), [0, 0, 0, 6, 0]).unwrap();
+        let operators = vec![
+            operator(1, "folder", 10),
+            operator(2, "../climbing", 10),
+            operator(3, "short", 10),
+            operator(4, "short", 0),
+        ];
+        let names = names(directory.path().to_str().unwrap(), operators);
+        let why = |number| names[&id(number)].as_ref().unwrap_err().to_string();
+        assert!(why(1).ends_with("/folder is not a file"), "{}", why(1));
+        assert!(why(2).contains("`..`"), "{}", why(2));
+        for number in [3, 4] {
+            let why = why(number);
+            assert!(why.starts_with("the header names 0 states in "), "{why}");
+        }
+    }
+}
