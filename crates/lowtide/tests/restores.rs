@@ -47,9 +47,9 @@ enum Did {
 }
 
 impl Scene {
-    fn new() -> Self {
+    fn new(release: Release) -> Self {
         // In files: that names of keyed states are found there is part of it.
-        let cluster = Cluster::builder(Release::V2_3).state_in_files();
+        let cluster = Cluster::builder(release).state_in_files();
         let cluster = cluster.start().unwrap();
         let place = Place::new(&format!(
             "platforms: {{ session: {{ flink: {{ url: \"{}\" }} }} }}\napplications: [orders]\n",
@@ -149,8 +149,17 @@ fn labels(told: &Value, rule: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn flink_does_as_diff_says() {
-    let scene = Scene::new();
+fn flink_2_3_does_as_diff_says() {
+    flink_does_as_diff_says(Release::V2_3);
+}
+
+#[test]
+fn flink_1_15_does_as_diff_says() {
+    flink_does_as_diff_says(Release::V1_15);
+}
+
+fn flink_does_as_diff_says(release_of_flink: Release) {
+    let scene = Scene::new(release_of_flink);
     let base = release(PARALLELISM, &[]);
     let smaller = release(PARALLELISM, &[("without-judge", "true")]);
     let wider = release(2 * PARALLELISM, &[]);
@@ -258,7 +267,7 @@ fn flink_does_as_diff_says() {
 
 #[test]
 fn a_running_job_shows_the_heads_of_its_chains() {
-    let scene = Scene::new();
+    let scene = Scene::new(Release::V2_3);
     let base = release(PARALLELISM, &[]);
     let few = scene.savepoint(&release(PARALLELISM, &[("max-parallelism", "2")]));
     let from = scene.savepoint(&base);
