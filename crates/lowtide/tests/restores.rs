@@ -166,7 +166,7 @@ fn flink_does_as_diff_says(release_of_flink: Release) {
     let few_groups = release(PARALLELISM, &[("max-parallelism", "2")]);
     let other_groups = release(PARALLELISM, &[("max-parallelism", "64")]);
     let other_kind = release(PARALLELISM, &[("recent", "map")]);
-    let without_recent = release(PARALLELISM, &[("recent", "none")]);
+    let unasked = release(PARALLELISM, &[("recent", "none"), ("seen", "none")]);
 
     let from_base = scene.savepoint(&base);
     let to_base = scene.savepoint(&base);
@@ -238,17 +238,26 @@ fn flink_does_as_diff_says(release_of_flink: Release) {
     let case = (from_base.as_str(), &other_kind, to_other_kind.as_str());
     scene.agree_and_end("a state of another kind", &fails, case);
 
-    let to_without = scene.savepoint(&without_recent);
+    let other_mode = release(PARALLELISM, &[("seen", "union")]);
+    let to_other_mode = scene.savepoint(&other_mode);
+    let fails = Said {
+        flink: Some("Incompatible state assignment modes"),
+        ..fails
+    };
+    let case = (from_base.as_str(), &other_mode, to_other_mode.as_str());
+    scene.agree_and_end("a list that is dealt out otherwise", &fails, case);
+
+    let to_unasked = scene.savepoint(&unasked);
     let unclaimed = Said {
         rules: &["state-unclaimed"],
         ..works
     };
-    let case = (from_base.as_str(), &without_recent, to_without.as_str());
-    scene.agree_and_end("a state that nobody asks for", &unclaimed, case);
+    let case = (from_base.as_str(), &unasked, to_unasked.as_str());
+    scene.agree_and_end("states that nobody asks for", &unclaimed, case);
     for backend in [Backend::HashMap, Backend::RocksDb] {
         let spec = JobSpec {
             backend,
-            ..without_recent.clone()
+            ..unasked.clone()
         };
         let Did::Run(job) = scene.restore(&spec, &from_base, false) else {
             panic!("it runs");

@@ -69,7 +69,8 @@ import org.apache.flink.util.Collector;
  * </pre>
  *
  * What a next release of the application may change is an argument: "max-parallelism", "without-judge"
- * (true: the last operators are gone), "recent" (the kind of that keyed state: list, map, or none).
+ * (true: the last operators are gone), "recent" (the kind of that keyed state: list, map, or none),
+ * "seen" (that of that operator state: list, union, or none).
  *
  * One source for Flink 1.15 to 2.3: so it overrides no open() (its parameter was replaced), uses no sink
  * (they moved), and builds its own source, which can end when told to.
@@ -106,7 +107,7 @@ public class StatefulApp {
                                 "events",
                                 Types.LONG)
                         .uid("events")
-                        .map(new Gate(control))
+                        .map(new Gate(control, options.getOrDefault("seen", "list")))
                         .returns(Types.LONG)
                         .name("gate")
                         .uid("gate");
@@ -234,14 +235,16 @@ public class StatefulApp {
             implements CheckpointedFunction {
         private static final int REMEMBERED = 16;
         private final Control control;
+        private final String seenKind;
         private transient ListState<Marker> marker;
         private transient ListState<Long> seen;
         private transient ListState<Long> counts;
         private transient Deque<Long> last;
         private transient long count;
 
-        Gate(String control) {
+        Gate(String control, String seenKind) {
             this.control = new Control(control);
+            this.seenKind = seenKind;
         }
 
         @Override
@@ -261,11 +264,18 @@ public class StatefulApp {
         public void initializeState(FunctionInitializationContext context) throws Exception {
             OperatorStateStore store = context.getOperatorStateStore();
             marker = store.getListState(new ListStateDescriptor<>("marker", new MarkerSerializer()));
-            seen = store.getListState(new ListStateDescriptor<>("seen", Types.LONG));
+            ListStateDescriptor<Long> seenState = new ListStateDescriptor<>("seen", Types.LONG);
+            if (seenKind.equals("list")) {
+                seen = store.getListState(seenState);
+            } else if (seenKind.equals("union")) {
+                seen = store.getUnionListState(seenState);
+            }
             counts = store.getUnionListState(new ListStateDescriptor<>("counts", Types.LONG));
             last = new ArrayDeque<>();
-            for (long number : seen.get()) {
-                last.addLast(number);
+            if (seen != null) {
+                for (long number : seen.get()) {
+                    last.addLast(number);
+                }
             }
             // Every subtask is given all counts; one of them goes on from their sum.
             if (subtask() == 0) {
@@ -278,7 +288,9 @@ public class StatefulApp {
         @Override
         public void snapshotState(FunctionSnapshotContext context) throws Exception {
             long id = context.getCheckpointId();
-            seen.update(new ArrayList<>(last));
+            if (seen != null) {
+                seen.update(new ArrayList<>(last));
+            }
             counts.update(Collections.singletonList(count));
             marker.update(Collections.singletonList(new Marker(control, id, subtask())));
             control.snapshot("sync", id, subtask());
