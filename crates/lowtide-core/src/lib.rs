@@ -7,6 +7,7 @@
 //!
 //! Nothing here reads a clock, a file, the environment or randomness: `clippy.toml` disallows it.
 
+pub mod compare;
 pub mod engine;
 pub mod fault;
 pub mod gate;

@@ -15,13 +15,14 @@ mod text;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lowtide_core::compare::Plan;
 use lowtide_core::fault::Fault;
 use lowtide_core::gate::Vitals;
 use lowtide_core::name::{JobId, Location, PlatformName};
 use lowtide_core::ports::World;
 use lowtide_core::resolve::JobSeen;
 use lowtide_core::run::{Attempt, Found, Operation, Reply};
-use lowtide_core::verify::{Metadata, Reading};
+use lowtide_core::verify::{Metadata, ParseError, Reading};
 
 use ahead::Ahead;
 pub use platform::flink;
@@ -100,6 +101,18 @@ impl Hands {
             }));
     }
 
+    /// The plan of a running job, as far as its platform shows it.
+    pub async fn plan(&self, platform: &PlatformName, job: &JobId) -> Result<Plan, Fault> {
+        match self.platform(platform)? {
+            Platform::Flink { client, .. } => client.plan(job).await,
+            Platform::Kubernetes { client, .. } => Box::pin(client.plan(job)).await,
+            Platform::Ververica { .. } => Err(Fault::unsupported(
+                "Ververica Platform does not show the plan of a job",
+            )
+            .hint("take a savepoint of the application, and compare with that")),
+        }
+    }
+
     fn platform(&self, name: &PlatformName) -> Result<&Platform, Fault> {
         self.platforms.get(name).map(Arc::as_ref).ok_or_else(|| {
             Fault::permanent(format!("no platform is named `{name}`"))
@@ -124,6 +137,16 @@ pub async fn read_deep(
 ) -> Result<Deep, Fault> {
     let paths = store::Paths::new(&[], stores);
     paths.read_deep(location, reading, pace).await
+}
+
+/// Reads the `_metadata` of a location that belongs to no platform, and looks at no other file of
+/// it; `None` if there is a directory without one.
+pub async fn read_metadata(
+    location: &Location,
+    stores: Arc<Stores>,
+) -> Result<Option<Result<Metadata, ParseError>>, Fault> {
+    let paths = store::Paths::new(&[], stores);
+    paths.read_metadata(location).await
 }
 
 /// Reads the names of the keyed states of a snapshot that belongs to no platform, from the headers of

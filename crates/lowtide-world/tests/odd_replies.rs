@@ -379,6 +379,32 @@ async fn completed_is_not_success() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_plan_says_no_more_than_flink_does() -> Result<()> {
+    let vertex = |id: &str, max: &str| {
+        format!(r#"{{"vertices":[{{"id":"{id}","name":"a\n-> b","parallelism":2{max}}}]}}"#)
+    };
+    let planned = async |body: String| {
+        let server = Server::saying(json("200 OK", &body)).await?;
+        let hands = hands(server.settings()?)?;
+        Ok::<_, anyhow::Error>(hands.plan(&flink(), &JobId::new(JOB)).await)
+    };
+    for (max, known) in [
+        (r#","maxParallelism":128"#, Some(128)),
+        (r#","maxParallelism":-1"#, None),
+        ("", None),
+    ] {
+        let plan = planned(vertex(JOB, max)).await??;
+        let vertex = &plan.vertices[0];
+        assert_eq!(vertex.id.to_string(), JOB);
+        assert_eq!((vertex.parallelism, vertex.max_parallelism), (2, known));
+        assert_eq!(vertex.name, "a -> b");
+    }
+    let fault = planned(vertex("../jars", "")).await?.expect_err("no id");
+    assert_eq!(fault.kind, FaultKind::Permanent);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_404_is_not_found_only_from_flink_itself() -> Result<()> {
     let unknown = json(
         "404 Not Found",

@@ -2,6 +2,8 @@
 //! domain's types become. Times are RFC 3339 in UTC, durations milliseconds, sizes bytes; a
 //! field without a value is `null`, never left out. New fields may be added.
 
+pub mod diff;
+
 use std::fmt::Write as _;
 
 use jiff::Timestamp;

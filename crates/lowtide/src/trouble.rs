@@ -148,6 +148,33 @@ pub enum Trouble {
         /// What may have been meant.
         suggestions: Vec<String>,
     },
+    /// `diff` of something whose metadata cannot be understood.
+    #[error("{location} is broken: {what}")]
+    Broken {
+        /// In Flink's spelling.
+        location: Location,
+        /// What is wrong.
+        what: String,
+    },
+    /// `diff --against-job` of a name that means no running job, or several.
+    #[error("`{application}` has no job to compare with: {reason}")]
+    NoJob {
+        /// Which.
+        application: AppKey,
+        /// What there is instead.
+        reason: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// `diff --against-job` where the job's plan cannot be had.
+    #[error("cannot read the plan of the job of `{application}`")]
+    NoPlan {
+        /// Which.
+        application: AppKey,
+        /// Why.
+        #[source]
+        source: Fault,
+    },
     /// The catalog cannot be opened.
     #[error("cannot open the catalog")]
     CatalogOpen {
@@ -230,7 +257,7 @@ impl Trouble {
             | Self::NoOperator { .. }
             | Self::CatalogOpen { .. }
             | Self::Platform { .. } => Exit::Usage,
-            Self::Unreadable { .. } => Exit::Unverified,
+            Self::Unreadable { .. } | Self::NoPlan { .. } => Exit::Unverified,
             // Nothing was asked of any platform: another pod of the Job may find out.
             Self::NoSlot { source, .. } if source.kind == FaultKind::Transient => Exit::Unknown,
             Self::NoSlot { .. }
@@ -238,6 +265,8 @@ impl Trouble {
             | Self::TooOld { .. }
             | Self::NothingKnown { .. }
             | Self::NoRuns { .. }
+            | Self::Broken { .. }
+            | Self::NoJob { .. }
             | Self::Catalog { .. }
             | Self::Defect { .. }
             | Self::Randomness { .. }
@@ -296,15 +325,20 @@ impl Trouble {
                 some => format!("did you mean {}?", alternatives(some)),
             }],
             Self::NoRuns { application } => vec![format!("take one: lowtide take {application}")],
-            Self::Unreadable { source, .. } | Self::NoSlot { source, .. } => source.hint.clone().into_iter().collect(),
             Self::Uids { source, .. } => source.hint().map(str::to_owned).into_iter().collect(),
             Self::NoOperator { suggestions, .. } => vec![match suggestions.as_slice() {
                 [] => "`lowtide inspect --all` lists the operators that there are".to_owned(),
                 some => format!("did you mean {}?", alternatives(some)),
             }],
+            Self::Broken { .. } => vec!["Flink cannot restore from it either".to_owned()],
+            Self::Unreadable { source, .. }
+            | Self::NoPlan { source, .. }
+            | Self::NoSlot { source, .. } => source.hint.clone().into_iter().collect(),
             Self::Platform { source, .. } => vec![source.hint()],
             Self::Config(wrong) => wrong.hints(),
-            Self::CatalogOpen { hint, .. } => hint.clone().into_iter().collect(),
+            Self::NoJob { hint, .. } | Self::CatalogOpen { hint, .. } => {
+                hint.clone().into_iter().collect()
+            }
             Self::Catalog { .. } => vec![
                 "nothing is lost: what was committed is in the catalog, and the next `run`, `take` or `serve` goes on from there"
                     .to_owned(),
@@ -484,6 +518,19 @@ mod tests {
             Trouble::NoOperator {
                 operator: "zebra".into(),
                 suggestions: vec![],
+            },
+            Trouble::Broken {
+                location: Location::new("s3://bucket/savepoint-1-2"),
+                what: "the directory has no `_metadata`".into(),
+            },
+            Trouble::NoJob {
+                application: orders(),
+                reason: "no running job is named `orders`".into(),
+                hint: Some("instead of `orders` there is `order`: did you mean that?".into()),
+            },
+            Trouble::NoPlan {
+                application: orders(),
+                source: Fault::transient("connection refused").hint("is the JobManager running?"),
             },
             Trouble::CatalogOpen {
                 source: Box::new(denied()),

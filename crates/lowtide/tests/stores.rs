@@ -338,4 +338,17 @@ fn a_savepoint_that_flink_writes_to_s3_is_kept() {
         "inspect of a real savepoint in S3:\n{}",
         shown.text()
     ));
+    // Another one of the same job: names are compared, which lie in headers of objects.
+    assert_eq!(place.run(&["take", "orders"]).code, 0);
+    let later = place.run(&["latest", "orders"]);
+    let compared = place.run(&["diff", location, later.stdout.trim(), "-o", "json"]);
+    assert_eq!(compared.code, 0, "{}", compared.text());
+    let compared_told = compared.json();
+    assert_eq!(
+        compared_told["reasons"],
+        serde_json::json!([]),
+        "{}",
+        compared.text()
+    );
+    assert_ne!(location, later.stdout.trim());
 }

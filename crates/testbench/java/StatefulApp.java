@@ -68,6 +68,10 @@ import org.apache.flink.util.Collector;
  * finish                   the sources come to their end
  * </pre>
  *
+ * What a next release of the application may change is an argument: "max-parallelism", "without-judge"
+ * (true: the last operators are gone), "recent" (the kind of that keyed state: list, map, or none),
+ * "seen" (that of that operator state: list, union, or none).
+ *
  * One source for Flink 1.15 to 2.3: so it overrides no open() (its parameter was replaced), uses no sink
  * (they moved), and builds its own source, which can end when told to.
  */
@@ -92,6 +96,9 @@ public class StatefulApp {
         StreamExecutionEnvironment env =
                 StreamExecutionEnvironment.getExecutionEnvironment(configuration);
         env.setParallelism(parallelism);
+        if (options.containsKey("max-parallelism")) {
+            env.setMaxParallelism(Integer.parseInt(options.get("max-parallelism")));
+        }
 
         DataStream<Long> events =
                 env.fromSource(
@@ -100,11 +107,31 @@ public class StatefulApp {
                                 "events",
                                 Types.LONG)
                         .uid("events")
-                        .map(new Gate(control))
+                        .map(new Gate(control, options.getOrDefault("seen", "list")))
                         .returns(Types.LONG)
                         .name("gate")
                         .uid("gate");
 
+        Accounts accounts =
+                new Accounts(
+                        control,
+                        Integer.parseInt(options.get("value-bytes")),
+                        options.getOrDefault("recent", "list"));
+        DataStream<Long> booked =
+                events.keyBy(number -> number % keys, Types.LONG)
+                        .process(accounts)
+                        .returns(Types.LONG)
+                        .name("accounts")
+                        .uid("accounts");
+        if (!Boolean.parseBoolean(options.getOrDefault("without-judge", "false"))) {
+            judge(env, booked, control);
+        }
+
+        env.execute(options.get("name"));
+    }
+
+    private static void judge(
+            StreamExecutionEnvironment env, DataStream<Long> booked, String control) {
         MapStateDescriptor<Long, Long> rulesState =
                 new MapStateDescriptor<>("rules", Types.LONG, Types.LONG);
         BroadcastStream<Long> rules =
@@ -117,18 +144,11 @@ public class StatefulApp {
                         .uid("rules")
                         .broadcast(rulesState);
 
-        events.keyBy(number -> number % keys, Types.LONG)
-                .process(new Accounts(control, Integer.parseInt(options.get("value-bytes"))))
-                .returns(Types.LONG)
-                .name("accounts")
-                .uid("accounts")
-                .connect(rules)
+        booked.connect(rules)
                 .process(new Judge(rulesState))
                 .returns(Types.LONG)
                 .name("judge")
                 .uid("judge");
-
-        env.execute(options.get("name"));
     }
 
     /** The control folder as a task sees it. */
@@ -215,14 +235,16 @@ public class StatefulApp {
             implements CheckpointedFunction {
         private static final int REMEMBERED = 16;
         private final Control control;
+        private final String seenKind;
         private transient ListState<Marker> marker;
         private transient ListState<Long> seen;
         private transient ListState<Long> counts;
         private transient Deque<Long> last;
         private transient long count;
 
-        Gate(String control) {
+        Gate(String control, String seenKind) {
             this.control = new Control(control);
+            this.seenKind = seenKind;
         }
 
         @Override
@@ -242,11 +264,18 @@ public class StatefulApp {
         public void initializeState(FunctionInitializationContext context) throws Exception {
             OperatorStateStore store = context.getOperatorStateStore();
             marker = store.getListState(new ListStateDescriptor<>("marker", new MarkerSerializer()));
-            seen = store.getListState(new ListStateDescriptor<>("seen", Types.LONG));
+            ListStateDescriptor<Long> seenState = new ListStateDescriptor<>("seen", Types.LONG);
+            if (seenKind.equals("list")) {
+                seen = store.getListState(seenState);
+            } else if (seenKind.equals("union")) {
+                seen = store.getUnionListState(seenState);
+            }
             counts = store.getUnionListState(new ListStateDescriptor<>("counts", Types.LONG));
             last = new ArrayDeque<>();
-            for (long number : seen.get()) {
-                last.addLast(number);
+            if (seen != null) {
+                for (long number : seen.get()) {
+                    last.addLast(number);
+                }
             }
             // Every subtask is given all counts; one of them goes on from their sum.
             if (subtask() == 0) {
@@ -259,7 +288,9 @@ public class StatefulApp {
         @Override
         public void snapshotState(FunctionSnapshotContext context) throws Exception {
             long id = context.getCheckpointId();
-            seen.update(new ArrayList<>(last));
+            if (seen != null) {
+                seen.update(new ArrayList<>(last));
+            }
             counts.update(Collections.singletonList(count));
             marker.update(Collections.singletonList(new Marker(control, id, subtask())));
             control.snapshot("sync", id, subtask());
@@ -366,20 +397,26 @@ public class StatefulApp {
         private static final int LIST_ENTRIES = 8;
         private final Control control;
         private final int valueBytes;
+        private final String recentKind;
         private transient ValueState<String> balance;
         private transient ListState<Long> recent;
         private transient MapState<Long, Long> byKind;
 
-        Accounts(String control, int valueBytes) {
+        Accounts(String control, int valueBytes, String recentKind) {
             this.control = new Control(control);
             this.valueBytes = valueBytes;
+            this.recentKind = recentKind;
         }
 
         @Override
         public void initializeState(FunctionInitializationContext context) {
             KeyedStateStore store = context.getKeyedStateStore();
             balance = store.getState(new ValueStateDescriptor<>("balance", Types.STRING));
-            recent = store.getListState(new ListStateDescriptor<>("recent", Types.LONG));
+            if (recentKind.equals("list")) {
+                recent = store.getListState(new ListStateDescriptor<>("recent", Types.LONG));
+            } else if (recentKind.equals("map")) {
+                store.getMapState(new MapStateDescriptor<>("recent", Types.LONG, Types.LONG));
+            }
             byKind =
                     store.getMapState(
                             new MapStateDescriptor<>("by-kind", Types.LONG, Types.LONG));
@@ -399,10 +436,12 @@ public class StatefulApp {
                 text.append('.');
             }
             balance.update(text.toString());
-            List<Long> kept = new ArrayList<>();
-            recent.get().forEach(kept::add);
-            kept.add(number);
-            recent.update(kept.subList(Math.max(0, kept.size() - LIST_ENTRIES), kept.size()));
+            if (recent != null) {
+                List<Long> kept = new ArrayList<>();
+                recent.get().forEach(kept::add);
+                kept.add(number);
+                recent.update(kept.subList(Math.max(0, kept.size() - LIST_ENTRIES), kept.size()));
+            }
             long kind = number % MAP_ENTRIES;
             Long before = byKind.get(kind);
             byKind.put(kind, before == null ? 1 : before + 1);

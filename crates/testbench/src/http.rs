@@ -33,15 +33,26 @@ impl Answer {
     /// The body as JSON, where the status is 2xx.
     ///
     /// # Errors
-    /// Another status, or a body that is not JSON; the message holds its beginning.
+    /// Another status, or a body that is not JSON; the message holds its beginning, and what a stack trace
+    /// in it says of causes.
     pub fn json(&self) -> Result<Value> {
         ensure!(
             (200..300).contains(&self.status),
-            "status {}: {}",
+            "status {}: {}{}",
             self.status,
-            self.beginning()
+            self.beginning(),
+            self.causes()
         );
         serde_json::from_slice(&self.body).with_context(|| format!("parse {}", self.beginning()))
+    }
+
+    /// The first lines of the causes in a stack trace of Java's, which stands within a JSON string.
+    fn causes(&self) -> String {
+        let text = String::from_utf8_lossy(&self.body);
+        let lines = text
+            .split("\\n")
+            .filter(|line| line.starts_with("Caused by: "));
+        lines.flat_map(|line| ["\n", line]).collect()
     }
 
     fn beginning(&self) -> String {

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::run::Found;
-use lowtide_core::verify::{self, FileSeen, Reading, SizeRule};
+use lowtide_core::verify::{self, FileSeen, Metadata, ParseError, Reading, SizeRule};
 use opendal::Operator;
 
 use place::{Object, Place, Root};
@@ -155,11 +155,7 @@ impl Paths {
         refuse_dots(&directory)?;
         let place = self.place(&directory);
         let mut opened = self.open(&place).await?;
-        let bytes = opened.metadata.take();
-        let metadata = match bytes {
-            Some(bytes) => Some(blocking(move || Ok(verify::parse(&bytes))).await?),
-            None => None,
-        };
+        let metadata = parsed(opened.metadata.take()).await?;
         let Some(Ok(metadata)) = metadata else {
             return Ok(Reading {
                 metadata,
@@ -178,6 +174,17 @@ impl Paths {
             files,
             extra,
         })
+    }
+
+    /// Reads a savepoint's `_metadata` alone; `None` if there is a directory without one.
+    pub(crate) async fn read_metadata(
+        &self,
+        location: &Location,
+    ) -> Result<Option<Result<Metadata, ParseError>>, Fault> {
+        let directory = directory_of(location);
+        refuse_dots(&directory)?;
+        let opened = self.open(&self.place(&directory)).await?;
+        parsed(opened.metadata).await
     }
 
     async fn open(&self, place: &Place) -> Result<Opened, Fault> {
@@ -288,6 +295,14 @@ impl Paths {
             }
             (Place::Unsupported(why), _) | (_, Place::Unsupported(why)) => Err(unsupported(&why)),
         }
+    }
+}
+
+/// What the bytes of a `_metadata` say.
+async fn parsed(bytes: Option<Vec<u8>>) -> Result<Option<Result<Metadata, ParseError>>, Fault> {
+    match bytes {
+        Some(bytes) => blocking(move || Ok(Some(verify::parse(&bytes)))).await,
+        None => Ok(None),
     }
 }
 

@@ -247,6 +247,31 @@ Examples:
   lowtide verify --deep --output json s3://archive/savepoint-aeb210-3f00d8f1a3c2
       With the checksum of each file, for a program.";
 
+pub(super) const DIFF: &str = "\
+Compares two savepoints or checkpoints, wherever they lie, and tells what Flink would do with the \
+state of A in the job of B: which state it would refuse or drop, and which operators and states \
+were added, removed, resized, re-parallelised or changed in kind. Needs no Flink and no JVM.
+
+With --against-job, A is compared with the job that an application of the configuration means \
+just now, on a Flink cluster. Flink shows the first operator of each chain of a running job, with \
+its parallelism, and neither the others nor states: what depends on those cannot be told.
+
+The rules are Flink's own. Sizes are those of whole operators. Names and kinds of keyed states are \
+read from the header of one state file of each operator. Not looked at, because only the program \
+knows: whether its serializers can read the values.
+
+Exits 0 if a restore works, 1 if it is refused or drops state, 3 if that cannot be told, 4 if \
+something cannot be read. With --allow-non-restored-state, what is dropped is shown and exits 0.";
+
+pub(super) const DIFF_EXAMPLES: &str = "\
+Examples:
+  lowtide diff /savepoints/orders/before /savepoints/orders/after
+      What did the release change, and does it take the state of the one before?
+  lowtide diff s3://state/orders/sp-1 --against-job orders
+      Could the job that runs now start from there?
+  lowtide diff --allow-non-restored-state \"$(lowtide latest orders)\" s3://state/orders/sp-1
+      Which state would be lost on the way back to the release that left sp-1?";
+
 pub(super) const GEN: &str = "\
 Generates the files that are derived from this program; `cargo xtask gen` calls it, and a test \
 fails when they are stale.";

@@ -152,6 +152,9 @@ pub enum Command {
     /// Prove savepoints whole, wherever they lie; with --deep read every byte
     #[command(long_about = help::VERIFY, after_long_help = help::VERIFY_EXAMPLES)]
     Verify(Verify),
+    /// Compare two savepoints, and tell what a restore would refuse or drop
+    #[command(long_about = help::DIFF, after_long_help = help::DIFF_EXAMPLES)]
+    Diff(Diff),
     /// Generate the files that are derived from this program
     #[command(hide = true, long_about = help::GEN, after_long_help = help::GEN_EXAMPLES)]
     Gen(Gen),
@@ -295,6 +298,27 @@ pub struct Verify {
     /// With --deep, read no more than this in a second, such as 50MiB
     #[arg(long, value_name = "BYTES", requires = "deep", value_parser = values::bytes)]
     pub limit: Option<u64>,
+}
+
+/// `diff`
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The savepoint or checkpoint whose state is to be restored
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// One of the job that is to be restored
+    #[arg(
+        value_name = "B",
+        required_unless_present = "against_job",
+        conflicts_with = "against_job"
+    )]
+    pub b: Option<String>,
+    /// Instead of B: the job that this application means just now
+    #[arg(long, value_name = "NAME")]
+    pub against_job: Option<String>,
+    /// As Flink with --allowNonRestoredState: state of operators that B lacks may be dropped
+    #[arg(long)]
+    pub allow_non_restored_state: bool,
 }
 
 /// `gen`

@@ -1,6 +1,7 @@
 //! One module a command. Each reads what it needs, prints its result, and says how it ended.
 
 pub mod check;
+pub mod diff;
 pub mod generate;
 pub mod inspect;
 pub mod latest;

@@ -54,7 +54,11 @@ pub async fn resolve(common: &Common, args: &Names, printer: Printer) -> Result<
     Ok(exit)
 }
 
-fn resolution(application: &Application, jobs: &Result<Vec<JobSeen>, Fault>) -> shape::Resolution {
+/// What the name of an application means, by what its platform lists.
+pub(super) fn resolution(
+    application: &Application,
+    jobs: &Result<Vec<JobSeen>, Fault>,
+) -> shape::Resolution {
     let mut shape = shape::Resolution {
         platform: application.key.platform.to_string(),
         application: application.key.application.to_string(),

@@ -62,6 +62,10 @@ pub struct JobSpec {
     pub restore: Option<String>,
     /// What it restores from becomes Flink's own, to be deleted when it is no longer needed. From 1.15 on.
     pub claim: bool,
+    /// State of what it restores from that it has no operator for is dropped instead of refused.
+    pub allow_non_restored_state: bool,
+    /// More arguments of the program, by name (`StatefulApp.java` lists them).
+    pub arguments: Vec<(&'static str, String)>,
     /// More Flink configuration of the job.
     pub config: Vec<(String, String)>,
 }
@@ -83,6 +87,8 @@ impl JobSpec {
             control: None,
             restore: None,
             claim: false,
+            allow_non_restored_state: false,
+            arguments: Vec::new(),
             config: Vec::new(),
         }
     }
@@ -97,6 +103,7 @@ impl JobSpec {
             ("control", control.display().to_string()),
         ]
         .into_iter()
+        .chain(self.arguments.iter().cloned())
         .flat_map(|(key, value)| [format!("--{key}"), value])
         .collect::<Vec<_>>();
         for (key, value) in self.configuration() {
@@ -246,6 +253,9 @@ impl Target<'_> {
         if let Some(path) = &spec.restore {
             request["savepointPath"] = json!(path);
         }
+        if spec.allow_non_restored_state {
+            request["allowNonRestoredState"] = json!(true);
+        }
         if spec.claim {
             request[claim_field(self.distribution.release())] = json!("CLAIM");
         }
@@ -327,7 +337,9 @@ impl JobHandle {
         let failures = http::get(&self.url, &format!("/jobs/{}/exceptions", self.id));
         let failures = failures.unwrap_or_default();
         let last = &failures["exceptionHistory"]["entries"][0]["stacktrace"];
-        last.as_str().unwrap_or("no failure is known").to_owned()
+        // A job that did not get as far as to have a history has the other.
+        let last = last.as_str().or(failures["root-exception"].as_str());
+        last.unwrap_or("no failure is known").to_owned()
     }
 
     /// Waits until it is in `state`.

@@ -15,6 +15,7 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
+use lowtide_core::compare::{Plan, Vertex};
 use lowtide_core::fault::{Fault, FaultKind};
 use lowtide_core::gate::Vitals;
 use lowtide_core::name::{JobId, Location};
@@ -143,6 +144,15 @@ impl Client {
         (checkpoints, config)
     }
 
+    /// The job's plan: its vertices, each the first operator of a chain.
+    pub async fn plan(&self, job: &JobId) -> Result<Plan, Fault> {
+        let planned: wire::Planned = self.get(&format!("/jobs/{job}"), JOB_BYTES_MAX).await?;
+        let vertices = planned.vertices.iter().map(vertex);
+        Ok(Plan {
+            vertices: vertices.collect::<Result<_, _>>()?,
+        })
+    }
+
     /// Asks for a savepoint, once.
     pub async fn trigger(&self, attempt: &Attempt) -> Reply {
         let Some(own) = &attempt.directory else {
@@ -240,6 +250,22 @@ fn job_seen(job: wire::OverviewJob) -> Result<JobSeen, Fault> {
         name: job.name,
         state: state(&job.state),
         started_at: wire::timestamp(job.start_time)?,
+    })
+}
+
+fn vertex(vertex: &wire::PlannedVertex) -> Result<Vertex, Fault> {
+    let id = vertex.id.parse().map_err(|_| {
+        Fault::permanent("the platform lists a vertex whose id is none of Flink's")
+            .hint("does `url:` lead to Flink's REST API?")
+    })?;
+    let max_parallelism = vertex.max_parallelism;
+    Ok(Vertex {
+        id,
+        name: crate::text::one_line(&vertex.name),
+        parallelism: vertex.parallelism,
+        max_parallelism: max_parallelism
+            .and_then(|max| u32::try_from(max).ok())
+            .filter(|max| *max > 0),
     })
 }
 

@@ -71,6 +71,23 @@ impl Job {
     }
 }
 
+/// `/jobs/:id`, as far as it is the job's plan.
+#[derive(Deserialize)]
+pub(super) struct Planned {
+    pub(super) vertices: Vec<PlannedVertex>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PlannedVertex {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) parallelism: u32,
+    /// -1 until it is known.
+    #[serde(default)]
+    pub(super) max_parallelism: Option<i64>,
+}
+
 /// `/jobs/:id/checkpoints`.
 #[derive(Deserialize)]
 pub(super) struct Checkpoints {

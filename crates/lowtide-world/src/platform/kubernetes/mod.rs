@@ -16,6 +16,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::core::PartialObjectMeta;
+use lowtide_core::compare::Plan;
 use lowtide_core::fault::Fault;
 use lowtide_core::gate::Vitals;
 use lowtide_core::name::JobId;
@@ -85,12 +86,13 @@ impl Client {
     /// What the job looks like just now.
     pub async fn vitals(&self, job: &JobId) -> Result<Vitals, Fault> {
         let (cluster, job) = names::split(job)?;
-        match self.client(cluster).await? {
-            Some(client) => client.vitals(&job).await,
-            None => Err(Fault::gone(format!(
-                "the Flink cluster `{cluster}` is gone"
-            ))),
-        }
+        self.running(cluster).await?.vitals(&job).await
+    }
+
+    /// The job's plan.
+    pub async fn plan(&self, job: &JobId) -> Result<Plan, Fault> {
+        let (cluster, job) = names::split(job)?;
+        self.running(cluster).await?.plan(&job).await
     }
 
     /// Asks for a savepoint, once.
@@ -159,6 +161,12 @@ impl Client {
             }
             _ => Ok(None),
         }
+    }
+
+    /// The client of a cluster that must be there.
+    async fn running(&self, id: &str) -> Result<Arc<flink::Client>, Fault> {
+        let client = self.client(id).await?;
+        client.ok_or_else(|| Fault::gone(format!("the Flink cluster `{id}` is gone")))
     }
 
     async fn client_of(
