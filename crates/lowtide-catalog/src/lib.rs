@@ -19,11 +19,13 @@ mod open;
 mod pauses;
 mod port;
 mod questions;
+mod readings;
 mod rows;
 mod sql;
 
 pub use open::{BUSY_WAIT, Catalog, OpenError};
 pub use pauses::Paused;
+pub use readings::ReadOutcome;
 pub use questions::{RUN_MATCHES_MAX, RunFilter, SavepointFilter};
 
 #[cfg(test)]

@@ -84,6 +84,7 @@ impl Base {
             metadata: Some(metadata),
             files,
             extra: Vec::new(),
+            listed: BTreeMap::new(),
         };
         judge(&reading, None)
     }
