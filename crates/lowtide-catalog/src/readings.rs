@@ -27,6 +27,8 @@ pub struct ReadOutcome {
     pub at: Timestamp,
     /// What it found.
     pub report: Report,
+    /// Whether every byte was read: what level 1 finds broken is not read to its end.
+    pub every_byte: bool,
     /// What later readings are compared with, if it is the first.
     pub first: Option<Baseline>,
 }
@@ -122,7 +124,7 @@ impl Catalog {
         let Some(mut savepoint) = savepoint_at(&mut transaction, location).await? else {
             return Ok(false);
         };
-        savepoint.was_read(&outcome.report, outcome.at);
+        savepoint.was_read(&outcome.report, outcome.every_byte, outcome.at);
         bind_savepoint(sql::PUT_SAVEPOINT, &savepoint)?
             .execute(&mut *transaction)
             .await

@@ -29,7 +29,7 @@ const SLOWER: u64 = 2;
 /// What a reading takes besides its bytes: listings, and first answers.
 const OPENING: SignedDuration = SignedDuration::from_secs(10);
 /// Which part of the period is kept in reserve, for when nothing runs.
-const RESERVE: i32 = 10;
+const RESERVE: i64 = 10;
 /// The first and the longest time after which what could not be read is tried again.
 const AGAIN_FIRST: SignedDuration = SignedDuration::from_mins(10);
 /// See [`AGAIN_FIRST`].

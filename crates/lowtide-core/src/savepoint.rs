@@ -146,10 +146,13 @@ pub struct Savepoint {
 }
 
 impl Savepoint {
-    /// Takes in what a deep reading found. One that finds it whole again, perhaps after a file came
-    /// back from a backup, counts as well as one that finds it broken.
-    pub fn was_read(&mut self, report: &Report, at: Timestamp) {
-        self.read_at = Some(at);
+    /// Takes in what a reading at level 2 found, whether it came to every byte or stopped at what
+    /// level 1 found. One that finds it whole again, perhaps after a file came back from a backup,
+    /// counts as well as one that finds it broken.
+    pub fn was_read(&mut self, report: &Report, every_byte: bool, at: Timestamp) {
+        if every_byte {
+            self.read_at = Some(at);
+        }
         let report = report.clone();
         self.verify_at = None;
         if !report.is_whole() {

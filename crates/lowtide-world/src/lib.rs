@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use lowtide_core::baseline::Deep;
 use lowtide_core::fault::Fault;
 use lowtide_core::gate::Vitals;
 use lowtide_core::name::{JobId, Location, PlatformName};
@@ -27,7 +28,7 @@ pub use platform::flink;
 pub use platform::ververica;
 use platform::{Platform, PlatformSettings};
 use store::Stores;
-use store::deep::{Deep, Pace};
+use store::deep::Pace;
 
 /// What is wrong with a platform's settings; found before anything is sent.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,19 @@ impl Hands {
         async move {
             futures_util::future::join_all(clients.iter().map(|client| client.greet())).await;
         }
+    }
+
+    /// Reads every byte of a savepoint of a platform: as [`read_deep`], where the platform's
+    /// `paths` say that its files are reached.
+    pub async fn read_deep(
+        &self,
+        platform: &PlatformName,
+        location: &Location,
+        reading: &Reading,
+        pace: &Pace,
+    ) -> Result<Deep, Fault> {
+        let paths = self.platform(platform)?.paths();
+        paths.read_deep(location, reading, pace).await
     }
 
     fn platform(&self, name: &PlatformName) -> Result<&Platform, Fault> {
@@ -181,10 +195,6 @@ impl World for Hands {
     }
 
     async fn read(&self, platform: &PlatformName, location: &Location) -> Result<Reading, Fault> {
-        match self.platform(platform)? {
-            Platform::Flink { paths, .. }
-            | Platform::Kubernetes { paths, .. }
-            | Platform::Ververica { paths, .. } => paths.read(location).await,
-        }
+        self.platform(platform)?.paths().read(location).await
     }
 }

@@ -43,6 +43,7 @@ fn found(findings: &[&str], seconds: i64) -> ReadOutcome {
             findings_total: findings.len() as u64,
             ..Report::default()
         },
+        every_byte: true,
         first: None,
     }
 }
@@ -161,6 +162,14 @@ async fn what_is_found_broken_no_longer_counts_as_verified() {
     };
     assert_eq!(catalog.savepoints(&good).await.unwrap(), []);
     assert_eq!(since(catalog.readings().await.unwrap()), None);
+
+    // What level 1 finds broken was not read to its end.
+    let short = ReadOutcome {
+        every_byte: false,
+        ..found(&["missing: a"], 250)
+    };
+    assert!(catalog.end_reading(location, &short).await.unwrap());
+    assert_eq!(at_place().await.unwrap().read_at, Some(at(200)));
 
     // Brought back from a backup, and read by hand.
     let whole = found(&[], 300);
