@@ -18,6 +18,7 @@ mod logging;
 mod names;
 mod printer;
 mod progress;
+mod rotating;
 mod setup;
 mod shape;
 mod signals;

@@ -95,7 +95,7 @@ fn names(path: &Path) -> Result<Vec<(String, Option<Listed>)>, Fault> {
         }
         names.push((entry.file_name().to_string_lossy().into_owned(), None));
     }
-    names.sort_unstable();
+    names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     Ok(names)
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn open(operator: &Operator, directory: &Object) -> Result<Open
                 .hint("a store has no directories of its own: is it the right bucket and path?"),
         );
     }
-    names.sort_unstable();
+    names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let told = names.iter().find(|(name, _)| name == METADATA);
     let told = told.and_then(|(_, told)| told.clone());
     let metadata = match &told {
