@@ -322,10 +322,9 @@ mod tests {
         let number = |file: u64| file.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let place = |file: u64| {
             let hex = format!("{:016x}{:016x}", number(file), number(file + FILES));
-            let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-            Location::new(format!(
-                "s3://state/savepoints/orders/20261122T010000Z-1/savepoint-aeb210-3f00d8f1a3c2/{a}-{b}-{c}-{d}-{e}"
-            ))
+            let uuid = [0..8, 8..12, 12..16, 16..20, 20..32].map(|digits| &hex[digits]);
+            let directory = "s3://state/savepoints/orders/20261122T010000Z-1/savepoint-aeb210-3f00";
+            Location::new(directory).join(&uuid.join("-"))
         };
         let at = Timestamp::from_second(1_800_000_000).unwrap();
         let listed = Baseline::Listed {

@@ -1,5 +1,6 @@
 //! `verify`: are these savepoints whole? Level 1 looks at what there is, level 2 reads every byte.
 
+use std::error::Error as _;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,9 +34,10 @@ use crate::wall_clock::WallClock;
 pub async fn verify(common: &Common, args: &Verify, printer: Printer) -> Result<Exit, Trouble> {
     let locations: Vec<Location> = args.locations.iter().map(|typed| place(typed)).collect();
     let stores = Setup::stores_if_there(common, &locations)?;
-    let memory = match args.deep {
-        true => Memory::open(common).await,
-        false => Ok(None),
+    let memory = if args.deep {
+        Memory::open(common).await
+    } else {
+        Ok(None)
     };
     let looking = Looking {
         stores,
@@ -83,7 +85,10 @@ impl Memory {
             }
         };
         let catalog = setup.catalog_if_there().await;
-        let catalog = catalog.map_err(|wrong| wrong.to_string())?;
+        let catalog = catalog.map_err(|wrong| match wrong.source() {
+            Some(source) => format!("{wrong}: {source}"),
+            None => wrong.to_string(),
+        })?;
         Ok(catalog.map(|catalog| Self { setup, catalog }))
     }
 
@@ -99,12 +104,11 @@ impl Memory {
         };
         let platform = savepoint.application.platform;
         let is_configured = self.setup.config.platforms.contains_key(&platform);
-        let hands = match is_configured {
-            true => {
-                let hands = self.setup.hands(&[&platform].into(), Source::List)?;
-                Some((platform, hands))
-            }
-            false => None,
+        let hands = if is_configured {
+            let hands = self.setup.hands(&[&platform].into(), Source::List)?;
+            Some((platform, hands))
+        } else {
+            None
         };
         Ok(Some(Known {
             catalog: &self.catalog,
@@ -212,14 +216,11 @@ impl Looking<'_> {
         let pace = Pace::new(self.args.limit);
         let progress = BytesRead::new(location, deep::bytes_of(reading), self.printer);
         let reads = async {
-            match known.and_then(|known| known.hands.as_ref()) {
-                Some((platform, hands)) => {
-                    hands.read_deep(platform, location, reading, &pace).await
-                }
-                None => {
-                    let stores = Arc::clone(&self.stores);
-                    lowtide_world::read_deep(location, reading, stores, &pace).await
-                }
+            if let Some((platform, hands)) = known.and_then(|known| known.hands.as_ref()) {
+                hands.read_deep(platform, location, reading, &pace).await
+            } else {
+                let stores = Arc::clone(&self.stores);
+                lowtide_world::read_deep(location, reading, stores, &pace).await
             }
         };
         progress
