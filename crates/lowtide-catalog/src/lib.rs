@@ -25,8 +25,8 @@ mod sql;
 
 pub use open::{BUSY_WAIT, Catalog, OpenError};
 pub use pauses::Paused;
-pub use readings::ReadOutcome;
 pub use questions::{RUN_MATCHES_MAX, RunFilter, SavepointFilter};
+pub use readings::ReadOutcome;
 
 #[cfg(test)]
 mod tests;

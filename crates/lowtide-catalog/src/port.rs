@@ -16,8 +16,8 @@ use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 
 use crate::group::begin;
 use crate::open::Catalog;
-use crate::rows::{bind_run, bind_savepoint, broken, instant, optional_instant, record, records};
 use crate::readings::stored_baseline;
+use crate::rows::{bind_run, bind_savepoint, broken, instant, optional_instant, record, records};
 use crate::sql;
 
 type Result<T, E = CatalogError> = std::result::Result<T, E>;

@@ -229,7 +229,9 @@ fn a_catalog_that_cannot_be_asked_is_told_and_none_is_not() {
     let ended = place.run(&deep);
     assert_eq!(ended.code, 0, "{}", ended.text());
     assert!(
-        ended.stderr.contains("not compared with an earlier reading: ")
+        ended
+            .stderr
+            .contains("not compared with an earlier reading: ")
             && ended.stderr.contains("is not a catalog of Lowtide"),
         "{}",
         ended.text()
@@ -258,7 +260,10 @@ fn serve_reads_what_is_due_once_and_tells_what_is_broken() {
         serve.signal("-TERM");
     }
     let ended = serves.map(Running::end);
-    let read = |text: &str| text.matches("every byte was read: whole, for the first time").count();
+    let read = |text: &str| {
+        text.matches("every byte was read: whole, for the first time")
+            .count()
+    };
     assert_eq!(
         ended.iter().map(|it| read(&it.stderr)).sum::<usize>(),
         1,

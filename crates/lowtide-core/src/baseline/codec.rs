@@ -3,8 +3,8 @@
 //! A savepoint has up to some hundred thousand files, and a checksum has no pattern: nearly all of a
 //! baseline is 32 bytes a file that nothing can make smaller. What can be left out is what the names
 //! share, so each name stands as the length of what it shares with the one before, and the rest. What
-//! follows is Flink's UUID, 36 digits of 16 random bytes. A general compressor would save these 20
-//! bytes, a fifth, and a dependency is not worth that.
+//! follows is Flink's UUID, 36 characters of 16 random bytes. Of a hundred thousand files that is
+//! 7.0 MB; a row for each file takes 9.0 MB, and deflate would make it 6.1 MB, for a dependency.
 //!
 //! Numbers are LEB128, as `WebAssembly` and Protocol Buffers have them; signed ones zigzag.
 
@@ -123,10 +123,10 @@ impl Out {
         let name = location.as_str();
         let pairs = self.name.char_indices().zip(name.chars());
         let differs = |((_, a), b): &((usize, char), char)| a != b;
-        let shared = pairs.clone().find(differs).map_or_else(
-            || self.name.len().min(name.len()),
-            |((at, _), _)| at,
-        );
+        let shared = pairs
+            .clone()
+            .find(differs)
+            .map_or_else(|| self.name.len().min(name.len()), |((at, _), _)| at);
         self.number(shared as u64);
         self.text(&name[shared..]);
         name.clone_into(&mut self.name);
@@ -283,8 +283,8 @@ mod tests {
                 etag,
                 modified_ms,
             });
-        let digest = (any::<u64>(), any::<[u8; 32]>())
-            .prop_map(|(bytes, sha256)| Digest { bytes, sha256 });
+        let digest =
+            (any::<u64>(), any::<[u8; 32]>()).prop_map(|(bytes, sha256)| Digest { bytes, sha256 });
         let listed = proptest::collection::btree_map(location(), listed, 0..20);
         let digests = proptest::collection::btree_map(location(), digest, 0..20);
         prop_oneof![

@@ -271,7 +271,13 @@ mod tests {
     fn deep(files: &[(&str, u64, u8)]) -> Deep {
         let digests = files.iter().map(|(name, bytes, fill)| {
             let sha256 = [*fill; 32];
-            (place(name), Digest { bytes: *bytes, sha256 })
+            (
+                place(name),
+                Digest {
+                    bytes: *bytes,
+                    sha256,
+                },
+            )
         });
         Deep {
             digests: digests.collect(),

@@ -113,7 +113,13 @@ impl First {
 fn read_deep(directory: &Path, reading: &Reading) -> Deep {
     let location = level_1::location(directory);
     let pace = Pace::default();
-    level_1::wait(lowtide_world::read_deep(&location, reading, Arc::default(), &pace)).unwrap()
+    level_1::wait(lowtide_world::read_deep(
+        &location,
+        reading,
+        Arc::default(),
+        &pace,
+    ))
+    .unwrap()
 }
 
 fn judged(reading: &Reading, deep: &Deep, baseline: Option<&Baseline>) -> Judged {
@@ -127,7 +133,11 @@ fn is_change_of(finding: &str, file: &Location) -> bool {
 
 /// The first byte, the last, and some between them.
 fn sample(length: usize) -> BTreeSet<usize> {
-    let count = if in_full() { BYTES_A_FILE_IN_FULL } else { BYTES_A_FILE };
+    let count = if in_full() {
+        BYTES_A_FILE_IN_FULL
+    } else {
+        BYTES_A_FILE
+    };
     let last = length.saturating_sub(1);
     let steps = count - 1;
     (0..=steps).map(|step| step * last / steps).collect()

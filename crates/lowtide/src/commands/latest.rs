@@ -69,9 +69,7 @@ async fn say_what_is_passed_over(
     for newer in newer {
         if let Verification::Broken { at, .. } = &newer.verification {
             let (location, at) = (&newer.location, human::time_utc(*at));
-            printer.say(&format!(
-                "passed over, found broken at {at}: {location}\n"
-            ));
+            printer.say(&format!("passed over, found broken at {at}: {location}\n"));
         }
     }
     Ok(())

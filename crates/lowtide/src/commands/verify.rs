@@ -360,7 +360,7 @@ fn said(compared: &shape::ComparedWith) -> String {
     match compared.with {
         "first-reading" => format!("every byte is as when it was first read, {at}"),
         "listing" => format!(
-            "no file was written again since it was verified, {at}; its checksums are recorded"
+            "read for the first time since it was verified, {at}: its checksums are recorded"
         ),
         _ => "read for the first time: its checksums are recorded".to_owned(),
     }

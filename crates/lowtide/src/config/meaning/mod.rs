@@ -20,8 +20,8 @@ use lowtide_core::schedule::{TextError, parse_duration, parse_zone};
 use super::did_you_mean::did_you_mean;
 use super::problem::Problem;
 use super::raw::{self, File, Text};
-use crate::cli::bytes;
 use super::{CatalogPlace, Config, Secrets, scalar};
+use crate::cli::bytes;
 
 /// Reads the whole file, or says everything that is wrong with it.
 pub(super) fn read(
