@@ -57,12 +57,18 @@ fn place(config: &str) -> (Place, Location) {
     let place = Place::new(config);
     let directory = place.savepoint("2.3.0/hashmap-native");
     let location = Location::new(directory.to_str().unwrap());
+    keep(&place, 1, &location, LONG_AGO);
+    (place, location)
+}
+
+/// Records a verified savepoint of `orders`.
+fn keep(place: &Place, number: u8, location: &Location, taken_at: &str) {
     let key = AppKey {
         platform: PlatformName::new("session").unwrap(),
         application: ApplicationName::new("orders").unwrap(),
     };
-    let taken_at: Timestamp = LONG_AGO.parse().unwrap();
-    let id = RunId::from_bytes([7; 16]);
+    let taken_at: Timestamp = taken_at.parse().unwrap();
+    let id = RunId::from_bytes([number; 16]);
     let due = Run::of_request(key.clone(), id, Origin::Take, taken_at, &policy());
     let mut run = due.clone();
     run.version += 1;
@@ -100,7 +106,6 @@ fn place(config: &str) -> (Place, Location) {
         catalog.commit(commit).await.unwrap();
         catalog.close().await;
     });
-    (place, location)
 }
 
 /// Changes one bit of a state file, or changes it back.
@@ -147,7 +152,7 @@ fn text(place: &Place, text: &str) -> String {
     let path = place.path("");
     let text = text.replace(path.to_str().unwrap().trim_end_matches('/'), "/DIR");
     let words = text.split(' ').map(|word| {
-        let at = word.trim_end_matches(['\n', ';', ',']);
+        let at = word.trim_end_matches(['\n', ':', ';', ',']);
         match at.parse::<Timestamp>() {
             Ok(_) => word.replace(at, "TIME"),
             Err(_) => word.to_owned(),
@@ -186,6 +191,12 @@ fn a_deep_reading_is_compared_with_the_first() {
         assert!(shown.stdout.contains(told), "{told}: {}", shown.text());
     }
 
+    // An older one is offered instead, and it is said why.
+    keep(&place, 2, &Location::new("/older"), "2026-09-01T01:00:00Z");
+    let latest = place.run(&["latest", "orders"]);
+    assert_eq!(latest.stdout, "file:/older\n", "{}", latest.text());
+    insta::assert_snapshot!("passed_over", text(&place, &latest.stderr));
+
     // Brought back from a backup.
     flip(&place.path("savepoint-0102"));
     let (code, whole) = verify("json");
@@ -193,7 +204,8 @@ fn a_deep_reading_is_compared_with_the_first() {
     let compared = &whole.json()["savepoints"][0]["compared"];
     assert_eq!(compared["with"], "first-reading");
     assert_eq!(compared["recorded"], false);
-    assert_eq!(place.run(&["latest", "orders"]).code, 0);
+    let latest = place.run(&["latest", "orders"]);
+    assert_eq!(latest.stdout.trim(), location.as_str(), "{}", latest.text());
 }
 
 #[test]

@@ -190,7 +190,8 @@ Examples:
 
 pub(super) const LATEST: &str = "\
 Prints the path of the application's newest verified savepoint, and nothing else, on stdout. \
-Savepoints that are unverified or broken do not count. Also answers for applications that are no \
+Savepoints that are unverified or broken do not count; newer ones that were found broken are named \
+on stderr. Also answers for applications that are no \
 longer configured. Exits 1 if there is none, or none young enough.";
 
 pub(super) const LATEST_EXAMPLES: &str = "\
