@@ -11,7 +11,8 @@
 //! transaction: then nothing of the group stands, and the others are done again without it.
 
 use jiff::Timestamp;
-use lowtide_core::name::AppKey;
+use lowtide_core::baseline::Baseline;
+use lowtide_core::name::{AppKey, Location};
 use lowtide_core::ports::{CatalogError, Claim, Commit};
 use lowtide_core::run::Run;
 use lowtide_core::savepoint::Savepoint;
@@ -19,6 +20,7 @@ use sqlx::{Pool, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::port::{claim_all, commit_one, end};
+use crate::readings::put_baseline;
 use crate::rows::broken;
 use crate::sql;
 
@@ -54,6 +56,10 @@ enum Write {
         begins: bool,
         cap: Option<u32>,
     },
+    Baseline {
+        location: Location,
+        baseline: Baseline,
+    },
 }
 
 impl Writes {
@@ -82,6 +88,15 @@ impl Writes {
             savepoints: commit.savepoints.to_vec(),
             begins: commit.begins,
             cap: commit.cap,
+        })
+        .await
+        .map(|_| ())
+    }
+
+    pub(crate) async fn baseline(&self, location: &Location, baseline: &Baseline) -> Result<()> {
+        self.ask(Write::Baseline {
+            location: location.clone(),
+            baseline: baseline.clone(),
         })
         .await
         .map(|_| ())
@@ -176,6 +191,10 @@ impl Write {
                     cap: *cap,
                 };
                 commit_one(connection, &commit).await?;
+                Ok(Vec::new())
+            }
+            Self::Baseline { location, baseline } => {
+                put_baseline(connection, location, baseline).await?;
                 Ok(Vec::new())
             }
         }

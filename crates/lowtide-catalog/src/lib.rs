@@ -19,12 +19,14 @@ mod open;
 mod pauses;
 mod port;
 mod questions;
+mod readings;
 mod rows;
 mod sql;
 
 pub use open::{BUSY_WAIT, Catalog, OpenError};
 pub use pauses::Paused;
 pub use questions::{RUN_MATCHES_MAX, RunFilter, SavepointFilter};
+pub use readings::ReadOutcome;
 
 #[cfg(test)]
 mod tests;

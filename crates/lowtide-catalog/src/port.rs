@@ -5,6 +5,7 @@
 //! may be early by less than one, and then answered exactly from the record.
 
 use jiff::Timestamp;
+use lowtide_core::baseline::Baseline;
 use lowtide_core::name::{AppKey, Location, RunId};
 use lowtide_core::ports::{self, CatalogError, Claim, Commit, ScheduleMemory};
 use lowtide_core::run::{CONTEXT_SAVEPOINTS, Context, Run};
@@ -15,6 +16,7 @@ use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 
 use crate::group::begin;
 use crate::open::Catalog;
+use crate::readings::stored_baseline;
 use crate::rows::{bind_run, bind_savepoint, broken, instant, optional_instant, record, records};
 use crate::sql;
 
@@ -107,6 +109,19 @@ impl ports::Catalog for Catalog {
             .await
             .map_err(broken("amending a savepoint"))?;
         end(transaction).await
+    }
+
+    async fn baseline(&self, location: &Location) -> Result<Option<Baseline>> {
+        let row = sqlx::query(sql::BASELINE)
+            .bind(location.as_str())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(broken("reading a baseline"))?;
+        row.as_ref().map(stored_baseline).transpose()
+    }
+
+    async fn record_baseline(&self, location: &Location, baseline: &Baseline) -> Result<()> {
+        self.writes.baseline(location, baseline).await
     }
 
     async fn context(&self, application: &AppKey) -> Result<Context> {
@@ -386,7 +401,7 @@ async fn put_savepoint(connection: &mut SqliteConnection, savepoint: &Savepoint)
     Ok(())
 }
 
-async fn savepoint_at(
+pub(crate) async fn savepoint_at(
     connection: &mut SqliteConnection,
     location: &Location,
 ) -> Result<Option<Savepoint>> {

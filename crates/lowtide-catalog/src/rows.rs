@@ -107,6 +107,7 @@ pub(crate) fn bind_savepoint(
         .bind(savepoint.duration_ms.map(signed))
         .bind(state_bytes)
         .bind(savepoint.verify_at.map(ms))
+        .bind(savepoint.read_at.map(ms))
         .bind(body(savepoint)?))
 }
 

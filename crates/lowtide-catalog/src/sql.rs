@@ -66,18 +66,20 @@ statements! {
     SAVEPOINT = "select body from savepoints where location = $1";
     /// Nothing, if there is a record of that place.
     INSERT_SAVEPOINT = "insert into savepoints (location, platform, application, run, standing,
-                            verification, taken_ms, duration_ms, state_bytes, verify_at_ms, body)
-                        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                            verification, taken_ms, duration_ms, state_bytes, verify_at_ms, read_ms,
+                            body)
+                        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
                         on conflict (location) do nothing";
     PUT_SAVEPOINT = "insert into savepoints (location, platform, application, run, standing,
-                         verification, taken_ms, duration_ms, state_bytes, verify_at_ms, body)
-                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                         verification, taken_ms, duration_ms, state_bytes, verify_at_ms, read_ms,
+                         body)
+                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
                      on conflict (location) do update set platform = excluded.platform,
                          application = excluded.application, run = excluded.run,
                          standing = excluded.standing, verification = excluded.verification,
                          taken_ms = excluded.taken_ms, duration_ms = excluded.duration_ms,
                          state_bytes = excluded.state_bytes, verify_at_ms = excluded.verify_at_ms,
-                         body = excluded.body";
+                         read_ms = excluded.read_ms, body = excluded.body";
     READS_DUE = "select body from savepoints
                  where verify_at_ms is not null and verify_at_ms <= $1
                  order by verify_at_ms, location";
@@ -97,6 +99,30 @@ statements! {
                    where platform = $1 and application = $2 and verification = 'verified'
                        and standing <> 'orphan'
                    order by taken_ms desc, location desc limit 1";
+    BASELINE = "select body from baselines where location = $1";
+    INSERT_BASELINE = "insert into baselines (location, body) values ($1, $2)
+                       on conflict (location) do nothing";
+    REPLACE_BASELINE = "update baselines set body = $2 where location = $1";
+    /// What is read again and again: the condition is that of the index, word for word.
+    READINGS = "select s.platform, s.application, s.location, coalesce(s.read_ms, s.taken_ms),
+                    coalesce(s.state_bytes, 0), c.until_ms
+                from savepoints s left join reading_claims c on c.location = s.location
+                where s.verification = 'verified' and s.standing <> 'orphan'";
+    /// If it still is to be read, has not been read meanwhile (`$5`), and nobody holds it.
+    CLAIM_READING = "insert into reading_claims (location, holder, until_ms, tries)
+                     select $1, $2, $3, 0 from savepoints
+                     where location = $1 and verification = 'verified' and standing <> 'orphan'
+                         and coalesce(read_ms, taken_ms) = $5
+                     on conflict (location) do update
+                         set holder = excluded.holder, until_ms = excluded.until_ms
+                         where until_ms <= $4
+                     returning tries";
+    RENEW_READING = "update reading_claims set until_ms = $3 where location = $1 and holder = $2";
+    PUT_READING_OFF = "update reading_claims set until_ms = $3, tries = tries + 1
+                       where location = $1 and holder = $2";
+    RELEASE_READINGS = "update reading_claims set until_ms = 0 where holder = $1";
+    END_READING_CLAIM = "delete from reading_claims where location = $1";
+
     MEASURES = "select duration_ms, state_bytes from savepoints
                 where platform = $1 and application = $2 and standing = 'kept'
                     and verification = 'verified'

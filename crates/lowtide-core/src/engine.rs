@@ -12,8 +12,9 @@ use futures_util::future::{Either, join, maybe_done, select};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::Bug;
+use crate::baseline::Baseline;
 use crate::fault::FaultKind;
-use crate::name::{AppKey, OwnerId};
+use crate::name::{AppKey, Location, OwnerId};
 use crate::planted::planted;
 use crate::policy::Policy;
 use crate::ports::{Catalog, CatalogError, Claim, Clock, Commit, World};
@@ -464,6 +465,7 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         let first = Step {
             run: ahead,
             savepoints: Vec::new(),
+            baseline: None,
             grants_call: false,
             rest_until: None,
         };
@@ -512,16 +514,28 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         let has_begun = |run: &Run| !matches!(run.phase, Phase::Due | Phase::Done);
         let begins = row.phase == Phase::Due && (has_begun(before) || has_begun(&step.run));
         let triggers = before.phase == Phase::Waiting && step.run.phase == Phase::Triggering;
-        self.catalog
-            .commit(Commit {
-                run: &step.run,
-                savepoints: &step.savepoints,
-                begins: begins && !planted(Bug::IgnoreOverlap),
-                cap: triggers.then_some(policy.concurrency),
-            })
-            .await?;
+        let commit = self.catalog.commit(Commit {
+            run: &step.run,
+            savepoints: &step.savepoints,
+            begins: begins && !planted(Bug::IgnoreOverlap),
+            cap: triggers.then_some(policy.concurrency),
+        });
+        // At the same moment, so that both wait for the disk once.
+        match &step.baseline {
+            Some((location, baseline)) => {
+                let (committed, ()) = join(commit, self.note(location, baseline)).await;
+                committed?;
+            }
+            None => commit.await?,
+        }
         (self.watch)(&step.run);
         Ok(step)
+    }
+
+    /// Records what level 1 saw of a savepoint. Without it the first deep reading has nothing to
+    /// compare with: no reason for a run to fail.
+    async fn note(&self, location: &Location, baseline: &Baseline) {
+        let _ = self.catalog.record_baseline(location, baseline).await;
     }
 
     // === after the end ===
@@ -591,6 +605,9 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
             Ok(reading) => {
                 let report = verify::judge(&reading, context.median_bytes);
                 if report.is_whole() {
+                    if let Some(baseline) = Baseline::of_listing(&reading, at) {
+                        self.note(&savepoint.location, &baseline).await;
+                    }
                     Verification::Verified { at, report }
                 } else {
                     Verification::Broken { at, report }

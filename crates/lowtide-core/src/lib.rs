@@ -7,6 +7,7 @@
 //!
 //! Nothing here reads a clock, a file, the environment or randomness: `clippy.toml` disallows it.
 
+pub mod baseline;
 pub mod compare;
 pub mod engine;
 pub mod fault;
@@ -17,6 +18,7 @@ mod planted;
 pub mod policy;
 pub mod ports;
 pub mod resolve;
+pub mod rotation;
 pub mod run;
 pub mod savepoint;
 pub mod schedule;

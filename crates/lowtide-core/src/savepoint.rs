@@ -57,7 +57,7 @@ impl Standing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum Verification {
-    /// Level 1 passed.
+    /// Level 1 passed, and level 2 found nothing wrong if it was read since.
     Verified {
         /// When.
         at: Timestamp,
@@ -140,9 +140,28 @@ pub struct Savepoint {
     pub verification: Verification,
     /// When an unverified one is tried again.
     pub verify_at: Option<Timestamp>,
+    /// When every byte of it was last read (level 2).
+    #[serde(default)]
+    pub read_at: Option<Timestamp>,
 }
 
 impl Savepoint {
+    /// Takes in what a reading at level 2 found, whether it came to every byte or stopped at what
+    /// level 1 found. One that finds it whole again, perhaps after a file came back from a backup,
+    /// counts as well as one that finds it broken.
+    pub fn was_read(&mut self, report: &Report, every_byte: bool, at: Timestamp) {
+        if every_byte {
+            self.read_at = Some(at);
+        }
+        let report = report.clone();
+        self.verify_at = None;
+        if !report.is_whole() {
+            self.verification = Verification::Broken { at, report };
+        } else if !self.is_good() {
+            self.verification = Verification::Verified { at, report };
+        }
+    }
+
     /// Whether it may be restored from: proven whole.
     pub fn is_good(&self) -> bool {
         matches!(self.verification, Verification::Verified { .. })

@@ -3,10 +3,13 @@
 //! The edge reads and lists, this module decides. Unreadable is not broken: a reading that could
 //! not be made is a [`Fault`](crate::fault::Fault) and never comes here.
 
+use std::collections::BTreeMap;
+
 use flink_metadata::FilePath;
 pub use flink_metadata::{Metadata, ParseError, SizeRule, parse};
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::Listed;
 use crate::name::Location;
 
 /// Most findings kept in a report; the rest is counted. A directory that lost all its files
@@ -38,6 +41,8 @@ pub struct Reading {
     pub files: Vec<FileSeen>,
     /// Files of the directory that nothing references.
     pub extra: Vec<String>,
+    /// What the store told of each file that is there, `_metadata` among them.
+    pub listed: BTreeMap<Location, Listed>,
 }
 
 /// One operator of a savepoint, as recorded.
@@ -84,7 +89,8 @@ impl Report {
         self.findings_total == 0
     }
 
-    fn find(&mut self, what: String) {
+    /// Adds what is wrong.
+    pub(crate) fn find(&mut self, what: String) {
         self.findings_total += 1;
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(what);

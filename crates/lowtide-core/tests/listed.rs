@@ -1,6 +1,8 @@
 //! Stories of runs on platforms that take no trigger id, and of runs that nothing is remembered
 //! of. No clock, no I/O.
 
+use std::collections::BTreeMap;
+
 use flink_metadata::{Metadata, SizeRule};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -95,6 +97,7 @@ fn whole() -> Reading {
         metadata: Some(Ok(metadata)),
         files: Vec::new(),
         extra: Vec::new(),
+        listed: BTreeMap::new(),
     }
 }
 

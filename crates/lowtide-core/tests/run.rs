@@ -1,5 +1,7 @@
 //! Stories of one run: what is seen, and what is decided. No clock, no I/O.
 
+use std::collections::BTreeMap;
+
 use flink_metadata::{Metadata, SizeRule};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -80,6 +82,7 @@ fn whole() -> Reading {
         metadata: Some(Ok(metadata)),
         files: Vec::new(),
         extra: Vec::new(),
+        listed: BTreeMap::new(),
     }
 }
 

@@ -1,9 +1,11 @@
 //! The world as a process sees it: the truth, and what goes wrong on the way there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use lowtide_core::baseline;
 use lowtide_core::fault::Fault;
 use lowtide_core::flink_metadata::{
     KeyGroupRange, KeyGroupsHandle, KeyGroupsKind, KeyedStateHandle, Metadata, Operator,
@@ -562,6 +564,7 @@ fn reading(location: &Location, there: &Directory, now: Timestamp) -> Reading {
             metadata: None,
             files: Vec::new(),
             extra: vec!["data".to_owned()],
+            listed: BTreeMap::new(),
         };
     }
     if there.files == Files::Cut || now < there.grows_until {
@@ -569,6 +572,7 @@ fn reading(location: &Location, there: &Directory, now: Timestamp) -> Reading {
             metadata: Some(parse(&[0x49, 0x60, 0x06, 0x72, 0, 0])),
             files: Vec::new(),
             extra: vec!["data".to_owned()],
+            listed: BTreeMap::new(),
         };
     }
     let range = KeyGroupRange {
@@ -613,6 +617,14 @@ fn reading(location: &Location, there: &Directory, now: Timestamp) -> Reading {
         Files::Short => Some(there.bytes / 2),
         Files::Whole | Files::Cut => Some(there.bytes),
     };
+    let listed = found_bytes.map(|bytes| {
+        let listed = baseline::Listed {
+            bytes,
+            ..baseline::Listed::default()
+        };
+        (location.join("data"), listed)
+    });
+    let listed = listed.into_iter().collect();
     Reading {
         metadata: Some(Ok(metadata)),
         files: vec![FileSeen {
@@ -621,5 +633,6 @@ fn reading(location: &Location, there: &Directory, now: Timestamp) -> Reading {
             found_bytes,
         }],
         extra: Vec::new(),
+        listed,
     }
 }

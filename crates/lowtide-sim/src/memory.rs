@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lowtide_core::name::{AppKey, RunId};
+use lowtide_core::baseline::Baseline;
+use lowtide_core::name::{AppKey, Location, RunId};
 use lowtide_core::ports::{Catalog, CatalogError, Claim, Commit, ScheduleMemory};
 use lowtide_core::run::{Context, Run};
 use lowtide_core::savepoint::Savepoint;
@@ -285,6 +286,24 @@ impl Catalog for Memory {
         let (before, after) = (before.clone(), after.clone());
         self.write(move |state, _| state.model.amend(&before, &after))
             .await
+    }
+
+    async fn baseline(&self, location: &Location) -> Result<Option<Baseline>, CatalogError> {
+        self.read(|state| state.model.baselines.get(location).cloned())
+            .await
+    }
+
+    async fn record_baseline(
+        &self,
+        location: &Location,
+        baseline: &Baseline,
+    ) -> Result<(), CatalogError> {
+        let (location, baseline) = (location.clone(), baseline.clone());
+        self.write(move |state, _| {
+            state.model.record_baseline(&location, &baseline);
+            Ok(())
+        })
+        .await
     }
 
     async fn context(&self, application: &AppKey) -> Result<Context, CatalogError> {

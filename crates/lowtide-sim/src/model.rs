@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use lowtide_core::baseline::Baseline;
 use lowtide_core::name::{AppKey, Location, PlatformName, RunId};
 use lowtide_core::ports::{CatalogError, Claim, ScheduleMemory};
 use lowtide_core::run::{CONTEXT_SAVEPOINTS, Context, Phase, Run};
@@ -59,6 +60,8 @@ pub struct Model {
     reading: BTreeSet<Location>,
     /// Savepoints.
     pub savepoints: BTreeMap<Location, Savepoint>,
+    /// What later readings of savepoints are compared with.
+    pub baselines: BTreeMap<Location, Baseline>,
     /// Schedules.
     pub schedules: BTreeMap<AppKey, Remembered>,
     /// Pauses.
@@ -232,6 +235,14 @@ impl Model {
         }
         self.record(after.clone());
         Ok(())
+    }
+
+    /// See [`lowtide_core::ports::Catalog::record_baseline`].
+    pub fn record_baseline(&mut self, location: &Location, baseline: &Baseline) {
+        let known = self.baselines.get(location);
+        if known.is_none_or(|known| baseline.replaces(known)) {
+            self.baselines.insert(location.clone(), baseline.clone());
+        }
     }
 
     /// See [`lowtide_core::ports::Catalog::context`].

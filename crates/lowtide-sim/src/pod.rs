@@ -7,8 +7,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use lowtide_core::baseline::Baseline;
 use lowtide_core::engine::{Application, Engine, Walked};
-use lowtide_core::name::{AppKey, OwnerId, RunId};
+use lowtide_core::name::{AppKey, Location, OwnerId, RunId};
 use lowtide_core::ports::{Catalog, CatalogError, Claim, Clock, Commit, ScheduleMemory};
 use lowtide_core::run::{Context, Outcome, Run};
 use lowtide_core::savepoint::Savepoint;
@@ -116,6 +117,19 @@ impl Catalog for Forgetful {
 
     async fn amend(&self, before: &Savepoint, after: &Savepoint) -> Result<(), CatalogError> {
         self.with(|model| model.amend(before, after))
+    }
+
+    async fn baseline(&self, location: &Location) -> Result<Option<Baseline>, CatalogError> {
+        Ok(self.with(|model| model.baselines.get(location).cloned()))
+    }
+
+    async fn record_baseline(
+        &self,
+        location: &Location,
+        baseline: &Baseline,
+    ) -> Result<(), CatalogError> {
+        self.with(|model| model.record_baseline(location, baseline));
+        Ok(())
     }
 
     async fn context(&self, application: &AppKey) -> Result<Context, CatalogError> {

@@ -15,6 +15,7 @@ mod text;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lowtide_core::baseline::Deep;
 use lowtide_core::compare::Plan;
 use lowtide_core::fault::Fault;
 use lowtide_core::gate::Vitals;
@@ -29,7 +30,7 @@ pub use platform::flink;
 pub use platform::ververica;
 use platform::{Platform, PlatformSettings};
 use store::Stores;
-use store::deep::{Deep, Pace};
+use store::deep::Pace;
 use store::headers::StateNames;
 
 /// What is wrong with a platform's settings; found before anything is sent.
@@ -111,6 +112,19 @@ impl Hands {
             )
             .hint("take a savepoint of the application, and compare with that")),
         }
+    }
+
+    /// Reads every byte of a savepoint of a platform: as [`read_deep`], where the platform's
+    /// `paths` say that its files are reached.
+    pub async fn read_deep(
+        &self,
+        platform: &PlatformName,
+        location: &Location,
+        reading: &Reading,
+        pace: &Pace,
+    ) -> Result<Deep, Fault> {
+        let paths = self.platform(platform)?.paths();
+        paths.read_deep(location, reading, pace).await
     }
 
     fn platform(&self, name: &PlatformName) -> Result<&Platform, Fault> {
@@ -221,10 +235,6 @@ impl World for Hands {
     }
 
     async fn read(&self, platform: &PlatformName, location: &Location) -> Result<Reading, Fault> {
-        match self.platform(platform)? {
-            Platform::Flink { paths, .. }
-            | Platform::Kubernetes { paths, .. }
-            | Platform::Ververica { paths, .. } => paths.read(location).await,
-        }
+        self.platform(platform)?.paths().read(location).await
     }
 }

@@ -51,7 +51,7 @@ fn both_levels_read_what_the_api_gives() {
             let pace = Pace::new(None);
             let deep = lowtide_world::read_deep(&one, &reading, stores.clone(), &pace);
             let deep = deep.await.unwrap();
-            let sizes: Vec<u64> = deep.checksums.iter().map(|it| it.bytes).collect();
+            let sizes: Vec<u64> = deep.digests.values().map(|it| it.bytes).collect();
             assert_eq!(sizes, [whole.len() as u64, 3]);
             let two = Location::new(format!("{root}/sp/two"));
             let reading = lowtide_world::read(&two, stores.clone()).await.unwrap();

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use lowtide_core::baseline::Baseline;
 use lowtide_core::fault::Fault;
 use lowtide_core::gate::Vitals;
 use lowtide_core::name::{AppKey, JobId, Location, PlatformName, RunId};
@@ -245,6 +246,20 @@ impl<C: Catalog> Catalog for Crashing<C> {
     async fn amend(&self, before: &Savepoint, after: &Savepoint) -> Result<(), CatalogError> {
         let work = self.port.amend(before, after);
         self.points.around("amend", work).await
+    }
+
+    async fn baseline(&self, location: &Location) -> Result<Option<Baseline>, CatalogError> {
+        let work = self.port.baseline(location);
+        self.points.around("baseline", work).await
+    }
+
+    async fn record_baseline(
+        &self,
+        location: &Location,
+        baseline: &Baseline,
+    ) -> Result<(), CatalogError> {
+        let work = self.port.record_baseline(location, baseline);
+        self.points.around("record-baseline", work).await
     }
 
     async fn context(&self, application: &AppKey) -> Result<Context, CatalogError> {

@@ -19,6 +19,7 @@ mod logging;
 mod names;
 mod printer;
 mod progress;
+mod rotating;
 mod setup;
 mod shape;
 mod signals;

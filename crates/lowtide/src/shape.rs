@@ -7,10 +7,11 @@ pub mod diff;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use lowtide_core::baseline::{Compared, Digest, Judged};
+use lowtide_core::name::Location;
 use lowtide_core::run::{self, AttemptEnd, Outcome};
 use lowtide_core::savepoint::{self, Format, Verification};
 use lowtide_core::verify::{OperatorReport, Report};
-use lowtide_world::store::deep;
 use serde::Serialize;
 
 /// What `take` and `run` print.
@@ -137,6 +138,8 @@ pub struct Savepoint {
     pub verification: &'static str,
     /// When it was verified, or last tried.
     pub verified_at: Option<Timestamp>,
+    /// When every byte of it was last read.
+    pub read_at: Option<Timestamp>,
     /// Why it could not be read.
     pub unverified_reason: Option<String>,
     /// Bytes of state, where it could be read.
@@ -234,6 +237,8 @@ pub struct VerifiedOne {
     pub read_bytes: Option<u64>,
     /// The checksum of each file, by level 2.
     pub checksums: Option<Vec<Checksum>>,
+    /// What level 2 compared with what the catalog knows.
+    pub compared: Option<ComparedWith>,
     /// What is wrong; the first of them, if there are many.
     pub findings: Vec<String>,
     /// How many findings there are.
@@ -244,6 +249,18 @@ pub struct VerifiedOne {
     pub reason: Option<String>,
     /// What to do about that.
     pub hint: Option<String>,
+}
+
+/// What a deep reading was compared with.
+#[derive(Debug, Serialize)]
+pub struct ComparedWith {
+    /// `first-reading`; `listing`, as it was seen when it was verified; `nothing`, as the catalog
+    /// knows it and has neither.
+    pub with: &'static str,
+    /// When it was read or verified then.
+    pub at: Option<Timestamp>,
+    /// Whether the checksums were recorded, for later readings to be compared with.
+    pub recorded: bool,
 }
 
 /// The checksum of one file.
@@ -257,16 +274,32 @@ pub struct Checksum {
     pub sha256: String,
 }
 
+impl ComparedWith {
+    /// As judged.
+    pub fn new(judged: &Judged) -> Self {
+        let (with, at) = match judged.compared {
+            Compared::First => ("nothing", None),
+            Compared::Listing(at) => ("listing", Some(at)),
+            Compared::Reading(at) => ("first-reading", Some(at)),
+        };
+        Self {
+            with,
+            at,
+            recorded: judged.first.is_some(),
+        }
+    }
+}
+
 impl Checksum {
     /// As read.
-    pub fn new(read: &deep::Checksum) -> Self {
+    pub fn new(location: &Location, read: &Digest) -> Self {
         let sha256 = read.sha256.iter().fold(String::new(), |mut digits, byte| {
             // Writing to a String cannot fail.
             let _ = write!(digits, "{byte:02x}");
             digits
         });
         Self {
-            location: read.location.to_string(),
+            location: location.to_string(),
             bytes: read.bytes,
             sha256,
         }
@@ -581,6 +614,7 @@ impl Savepoint {
             duration_ms: savepoint.duration_ms,
             verification,
             verified_at,
+            read_at: savepoint.read_at,
             unverified_reason,
             state_bytes: savepoint
                 .verification

@@ -122,6 +122,7 @@ fn savepoint(
         duration_ms: Some(2_400),
         verification,
         verify_at: None,
+        read_at: None,
     }
 }
 

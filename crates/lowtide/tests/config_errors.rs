@@ -134,6 +134,8 @@ refused! {
     attempts_zero: application("{ name: orders, attempts: 0 }");
     attempts_eleven: application("{ name: orders, attempts: 11 }");
     catch_up_negative: application("{ name: orders, catch_up: -1h }");
+    read_every_number: application("orders") + "read_every: 30\n";
+    read_limit_without_unit: application("orders") + "read_limit: 50\n";
     patience_longer_than_deadline: application("{ name: orders, patience: 2h, deadline: 1h30m }");
     patience_longer_than_default_deadline: application("{ name: orders, patience: 1h }");
     patience_longer_than_interval: application("{ name: orders, patience: 10m, schedule: \"*/5 * * * *\" }");

@@ -43,6 +43,8 @@ fn full() -> Value {
     application["job"] = json!("Payments (v2)");
     json!({
         "timezone": "UTC",
+        "read_every": "7d",
+        "read_limit": "100MiB",
         "platforms": {
             "session": { "flink": {
                 "url": "https://proxy/flink", "ca": "ca.pem", "timeout": "5s", "concurrency": 4,

@@ -58,6 +58,8 @@ applications:
       timezone: UTC, never: ["Mon-Fri 08:00-18:00"] }
   - name: "2024"
 catalog: { sqlite: state/catalog.db }
+read_every: 7d
+read_limit: 100MB
 "#;
 
 #[test]
@@ -80,6 +82,18 @@ fn the_smallest_file_is_all_defaults() {
     assert!(
         matches!(&config.catalog, CatalogPlace::File(path) if path.ends_with("lowtide/catalog.db"))
     );
+}
+
+#[test]
+fn how_often_and_how_fast_every_byte_is_read() {
+    let rules = |config: &Config| {
+        let reading = config.reading?;
+        Some((reading.every.as_hours(), reading.bytes_per_s_max))
+    };
+    let smallest = "platforms: {}\napplications: []\n";
+    assert_eq!(rules(&read(smallest)), Some((30 * 24, 32 << 20)));
+    assert_eq!(rules(&read(FULL)), Some((7 * 24, 100_000_000)));
+    assert_eq!(rules(&read(&format!("{smallest}read_every: 0s\n"))), None);
 }
 
 #[test]

@@ -128,6 +128,7 @@ fn whole_broken_and_unreadable_are_told_apart() {
 #[test]
 fn a_deep_reading_reads_well() {
     let place = Place::new("");
+    fs::remove_file(place.path("lowtide.yaml")).unwrap();
     place.savepoint("2.3.0/hashmap-native");
     let ended = place.run(&["verify", "--deep", "savepoint-0102", "/nowhere/at/all"]);
     insta::assert_snapshot!(text(&place, &ended));
@@ -315,8 +316,15 @@ fn a_savepoint_that_flink_writes_to_s3_is_kept() {
         location.starts_with("s3://state/savepoints/orders/"),
         "{location}"
     );
-    let verified = place.run(&["verify", "--deep", location]);
-    assert_eq!(verified.code, 0, "{}", verified.text());
+    // What level 1 listed after the savepoint was taken is compared with the first reading, and that
+    // with the second.
+    for with in ["listing", "first-reading"] {
+        let verified = place.run(&["verify", "--deep", location, "-o", "json"]);
+        assert_eq!(verified.code, 0, "{}", verified.text());
+        let one = &verified.json()["savepoints"][0];
+        assert_eq!(one["compared"]["with"], with, "{one:#}");
+        assert_eq!(one["warnings"], serde_json::json!([]));
+    }
     let inspected = place.run(&["inspect", location, "-o", "json"]);
     assert_eq!(inspected.code, 0, "{}", inspected.text());
     let told = inspected.json();
@@ -338,6 +346,29 @@ fn a_savepoint_that_flink_writes_to_s3_is_kept() {
         "inspect of a real savepoint in S3:\n{}",
         shown.text()
     ));
+
+    let directory = location.strip_prefix("s3://state/").unwrap();
+    let keys = server.keys("state", &format!("{directory}/")).unwrap();
+    let key = keys
+        .iter()
+        .find(|key| !key.ends_with("/_metadata"))
+        .unwrap();
+    let original = server.get("state", key).unwrap();
+    let mut bytes = original.clone();
+    bytes[7] ^= 1;
+    server.put("state", key, bytes).unwrap();
+    assert_eq!(
+        place.run(&["verify", location]).code,
+        0,
+        "level 1 cannot see it"
+    );
+    let broken = place.run(&["verify", "--deep", location]);
+    assert_eq!(broken.code, 1, "{}", broken.text());
+    let told = format!("changed: s3://state/{key} has other bytes ");
+    assert!(broken.stderr.contains(&told), "{}", broken.text());
+    assert_eq!(place.run(&["latest", "orders"]).code, 1);
+
+    server.put("state", key, original).unwrap();
     // Another one of the same job: names are compared, which lie in headers of objects.
     assert_eq!(place.run(&["take", "orders"]).code, 0);
     let later = place.run(&["latest", "orders"]);

@@ -8,6 +8,7 @@ mod opening;
 mod processes;
 mod property;
 mod questions;
+mod readings;
 mod records;
 mod statements;
 

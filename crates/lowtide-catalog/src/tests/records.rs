@@ -98,5 +98,6 @@ pub(super) fn savepoint(
         duration_ms: Some(5),
         verification,
         verify_at: None,
+        read_at: None,
     }
 }

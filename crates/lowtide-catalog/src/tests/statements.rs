@@ -35,6 +35,8 @@ async fn no_question_of_every_tick_reads_a_whole_table() {
         sql::SAVEPOINTS,
         sql::SAVEPOINTS_OF_APPLICATION,
         sql::LATEST_GOOD,
+        sql::BASELINE,
+        sql::READINGS,
         sql::MEASURES,
         sql::SCHEDULE,
         sql::PAUSES_OF_APPLICATION,

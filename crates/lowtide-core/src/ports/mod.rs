@@ -10,6 +10,7 @@ use std::future::Future;
 
 use jiff::Timestamp;
 
+use crate::baseline::Baseline;
 use crate::fault::Fault;
 use crate::gate::Vitals;
 use crate::name::{AppKey, JobId, Location, PlatformName, RunId};
@@ -172,6 +173,20 @@ pub trait Catalog: Send + Sync {
         &self,
         before: &Savepoint,
         after: &Savepoint,
+    ) -> impl Future<Output = Result<(), CatalogError>> + Send;
+
+    /// What later readings of a savepoint are compared with.
+    fn baseline(
+        &self,
+        location: &Location,
+    ) -> impl Future<Output = Result<Option<Baseline>, CatalogError>> + Send;
+
+    /// Records what later readings of a savepoint are compared with, if nothing is recorded or it
+    /// [replaces](Baseline::replaces) what is.
+    fn record_baseline(
+        &self,
+        location: &Location,
+        baseline: &Baseline,
     ) -> impl Future<Output = Result<(), CatalogError>> + Send;
 
     /// Medians over the application's latest good kept savepoints

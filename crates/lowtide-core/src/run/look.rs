@@ -134,5 +134,6 @@ fn beside(run: &Run, number: u32, found: &Found, now: Timestamp) -> Option<Savep
         duration_ms: None,
         verification,
         verify_at,
+        read_at: None,
     })
 }

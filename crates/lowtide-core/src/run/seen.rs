@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Cause, Run};
+use crate::baseline::Baseline;
 use crate::fault::Fault;
 use crate::gate::Vitals;
 use crate::name::{JobId, Location, SavepointId, TriggerId};
@@ -202,6 +203,9 @@ pub struct Step {
     pub run: Run,
     /// Savepoints to record in the same commit.
     pub savepoints: Vec<Savepoint>,
+    /// What to compare later readings of one of them with. It is recorded beside the commit, and
+    /// lost with a crash in between: then there is one comparison less.
+    pub baseline: Option<(Location, Baseline)>,
     /// Whoever commits this step may make the attempt's one call, at once, and nobody else may.
     pub grants_call: bool,
     /// Nothing more before this time. Not stored: a process that takes over looks at once.

@@ -77,6 +77,15 @@ pub(crate) enum Platform {
 }
 
 impl Platform {
+    /// Where to find what its jobs write.
+    pub(crate) fn paths(&self) -> &Paths {
+        match self {
+            Self::Flink { paths, .. }
+            | Self::Kubernetes { paths, .. }
+            | Self::Ververica { paths, .. } => paths,
+        }
+    }
+
     pub(crate) fn new(
         settings: PlatformSettings,
         stores: &Arc<Stores>,

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use lowtide_core::baseline::{Deep, Digest};
 use lowtide_core::fault::{Fault, FaultKind};
 use lowtide_core::name::Location;
 use lowtide_core::structure::{self, Piece, Watcher};
@@ -67,26 +68,6 @@ impl Pace {
     }
 }
 
-/// The checksum of one file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Checksum {
-    /// The file.
-    pub location: Location,
-    /// How many bytes it has.
-    pub bytes: u64,
-    /// SHA-256 of all of them.
-    pub sha256: [u8; 32],
-}
-
-/// What a deep reading found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Deep {
-    /// Every file that was read, `_metadata` among them, by location.
-    pub checksums: Vec<Checksum>,
-    /// What is wrong inside of files, for people.
-    pub findings: Vec<String>,
-}
-
 /// How many bytes a deep reading will read: those of all files that level 1 found.
 pub fn bytes_of(reading: &Reading) -> u64 {
     let sizes: BTreeMap<&Location, u64> = reading
@@ -129,10 +110,10 @@ impl Paths {
                 self.file(location, exact, known, pace)
             })
             .buffered(FILES_AT_ONCE);
-        let all: Vec<(Checksum, Vec<String>)> = read.try_collect().await?;
+        let all: Vec<(Location, Digest, Vec<String>)> = read.try_collect().await?;
         let mut deep = Deep::default();
-        for (checksum, findings) in all {
-            deep.checksums.push(checksum);
+        for (location, digest, findings) in all {
+            deep.digests.insert(location, digest);
             deep.findings.extend(findings);
         }
         Ok(deep)
@@ -144,7 +125,7 @@ impl Paths {
         exact: Option<u64>,
         pieces: &[Piece],
         pace: &Pace,
-    ) -> Result<(Checksum, Vec<String>), Fault> {
+    ) -> Result<(Location, Digest, Vec<String>), Fault> {
         let mut pass = Pass {
             hash: Sha256::new(),
             watcher: Watcher::new(pieces),
@@ -169,12 +150,7 @@ impl Paths {
         let findings = findings.into_iter();
         let findings = findings.map(|text| format!("damaged: {location}: {text}"));
         let findings = findings.collect();
-        let checksum = Checksum {
-            location,
-            bytes,
-            sha256,
-        };
-        Ok((checksum, findings))
+        Ok((location, Digest { bytes, sha256 }, findings))
     }
 }
 

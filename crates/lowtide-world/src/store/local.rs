@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use lowtide_core::baseline::Listed;
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::run::Found;
@@ -19,8 +20,14 @@ use super::{DIRECTORIES_MAX, ENTRIES_MAX, METADATA, METADATA_BYTES_MAX, Opened};
 /// Reads the `_metadata` of the directory at `path` and lists it.
 pub(super) fn open(path: &Path) -> Result<Opened, Fault> {
     let names = names(path)?;
-    let metadata = metadata_bytes(&path.join(METADATA))?;
-    Ok(Opened { metadata, names })
+    let own = path.join(METADATA);
+    let metadata = metadata_bytes(&own)?;
+    let told = looked_up(&own)?.as_ref().map(listed);
+    Ok(Opened {
+        metadata,
+        told,
+        names,
+    })
 }
 
 /// Lists the directories in `target`, which is reached at `path`.
@@ -76,7 +83,7 @@ fn nothing_there(base: &Path) -> Result<Vec<Found>, Fault> {
 
 /// The names in a directory. Those that are not text are shown as well as can be. Sizes are left
 /// for those who ask for a file: each is a call of its own.
-fn names(path: &Path) -> Result<Vec<(String, Option<u64>)>, Fault> {
+fn names(path: &Path) -> Result<Vec<(String, Option<Listed>)>, Fault> {
     let entries = fs::read_dir(path).map_err(|error| fault("read", path, &error))?;
     let mut names = Vec::new();
     for entry in entries {
@@ -89,7 +96,7 @@ fn names(path: &Path) -> Result<Vec<(String, Option<u64>)>, Fault> {
         }
         names.push((entry.file_name().to_string_lossy().into_owned(), None));
     }
-    names.sort_unstable();
+    names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     Ok(names)
 }
 
@@ -118,12 +125,23 @@ fn metadata_bytes(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
     Ok(Some(bytes))
 }
 
-/// The size of a referenced file; `None` if it is missing. One that lies outside the savepoint's
+/// What is told of a file without opening it.
+fn listed(it: &fs::Metadata) -> Listed {
+    let modified = it.modified().ok();
+    let modified = modified.and_then(|at| jiff::Timestamp::try_from(at).ok());
+    Listed {
+        bytes: it.len(),
+        etag: None,
+        modified_ms: modified.map(jiff::Timestamp::as_millisecond),
+    }
+}
+
+/// The size of a referenced file, and what else is told of it; `None` if it is missing. One that lies outside the savepoint's
 /// directory is missing only where its own directory is seen.
-pub(super) fn size(path: &Path, within: bool) -> Result<Option<u64>, Fault> {
+pub(super) fn size(path: &Path, within: bool) -> Result<Option<Listed>, Fault> {
     if let Some(it) = looked_up(path)? {
         // A directory in a file's place is not the file.
-        return Ok(it.is_file().then_some(it.len()));
+        return Ok(it.is_file().then(|| listed(&it)));
     }
     if !within {
         let parent = path.parent().unwrap_or(path);

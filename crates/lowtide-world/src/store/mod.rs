@@ -19,6 +19,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lowtide_core::baseline::Listed;
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::run::Found;
@@ -41,15 +42,17 @@ const DIRECTORIES_MAX: usize = 1_000;
 struct Opened {
     /// The bytes of its `_metadata`, if there is one.
     metadata: Option<Vec<u8>>,
-    /// The names of its files, sorted, with their sizes where the listing has them.
-    names: Vec<(String, Option<u64>)>,
+    /// What is known of `_metadata` besides.
+    told: Option<Listed>,
+    /// The names of its files, sorted, with what the listing tells of them, if it does.
+    names: Vec<(String, Option<Listed>)>,
 }
 
 impl Opened {
-    /// The size of a file of the directory, as listed.
-    fn bytes(&self, name: &str) -> Option<u64> {
+    /// What the listing tells of a file of the directory.
+    fn listed(&self, name: &str) -> Option<Listed> {
         let at = self.names.binary_search_by(|(it, _)| it.as_str().cmp(name));
-        at.ok().and_then(|at| self.names[at].1)
+        at.ok().and_then(|at| self.names[at].1.clone())
     }
 
     /// The files that nothing references.
@@ -161,18 +164,23 @@ impl Paths {
                 metadata,
                 files: Vec::new(),
                 extra: opened.extra(&[]),
+                listed: BTreeMap::new(),
             });
         };
         let wanted = verify::wanted(&metadata, &directory);
-        let files = self.sizes(&directory, &place, &opened, wanted).await?;
+        let (files, mut listed) = self.sizes(&directory, &place, &opened, wanted).await?;
         if files.iter().any(|file| file.found_bytes.is_none()) {
             self.still_there(&place).await?;
         }
         let extra = opened.extra(&files);
+        if let Some(told) = opened.told {
+            listed.insert(directory.join(METADATA), told);
+        }
         Ok(Reading {
             metadata: Some(Ok(metadata)),
             files,
             extra,
+            listed,
         })
     }
 
@@ -214,7 +222,7 @@ impl Paths {
         }
     }
 
-    /// The sizes of the files that a savepoint references: from the listing of its directory,
+    /// The sizes of the files that a savepoint references, and what else is told of them: from the listing of its directory,
     /// from listings of others, from the file system, each wherever the file lies.
     async fn sizes(
         &self,
@@ -222,20 +230,21 @@ impl Paths {
         place: &Place,
         opened: &Opened,
         wanted: Vec<(Location, SizeRule)>,
-    ) -> Result<Vec<FileSeen>, Fault> {
+    ) -> Result<(Vec<FileSeen>, BTreeMap<Location, Listed>), Fault> {
         let mut files = Vec::with_capacity(wanted.len());
+        let mut listed: BTreeMap<Location, Listed> = BTreeMap::new();
         let mut local: Vec<(usize, PathBuf, bool)> = Vec::new();
         let mut elsewhere: BTreeMap<Root, Vec<(usize, String)>> = BTreeMap::new();
         for (at, (location, rule)) in wanted.into_iter().enumerate() {
             refuse_dots(&location)?;
-            let mut found_bytes = None;
+            let mut found = None;
             match self.place(&location) {
                 Place::Local(path) => {
                     let within = below(location.as_str(), directory.as_str()).is_some();
                     local.push((at, path, within));
                 }
                 Place::Object(object) => match listed_name(place, &object) {
-                    Some(name) => found_bytes = opened.bytes(name),
+                    Some(name) => found = opened.listed(name),
                     None => elsewhere
                         .entry(object.root)
                         .or_default()
@@ -244,21 +253,22 @@ impl Paths {
                 Place::Unsupported(why) => return Err(unsupported(&why)),
             }
             files.push(FileSeen {
-                location,
+                location: location.clone(),
                 rule,
-                found_bytes,
+                found_bytes: found.as_ref().map(|found| found.bytes),
             });
+            listed.extend(found.map(|found| (location, found)));
         }
         if !local.is_empty() {
             let sizes = blocking(move || {
                 let sizes = local.iter().map(|(at, path, within)| {
-                    let bytes = local::size(path, *within)?;
-                    Ok((*at, bytes))
+                    let found = local::size(path, *within)?;
+                    Ok((*at, found))
                 });
                 sizes.collect::<Result<Vec<_>, Fault>>()
             });
-            for (at, bytes) in sizes.await? {
-                files[at].found_bytes = bytes;
+            for (at, found) in sizes.await? {
+                note(&mut files[at], found, &mut listed);
             }
         }
         for (root, wanted) in elsewhere {
@@ -266,10 +276,10 @@ impl Paths {
             let keys = wanted.iter().map(|(_, key)| key.clone()).collect();
             let sizes = object::sizes(&operator, &root, keys).await?;
             for (at, key) in wanted {
-                files[at].found_bytes = sizes.get(&key).copied();
+                note(&mut files[at], sizes.get(&key).cloned(), &mut listed);
             }
         }
-        Ok(files)
+        Ok((files, listed))
     }
 
     /// Lists the directories in `target`, which lies somewhere below `base`.
@@ -312,6 +322,12 @@ fn directory_of(location: &Location) -> Location {
         Some(directory) => Location::new(directory),
         None => location.clone(),
     }
+}
+
+/// Notes what was found of a file.
+fn note(file: &mut FileSeen, found: Option<Listed>, listed: &mut BTreeMap<Location, Listed>) {
+    file.found_bytes = found.as_ref().map(|found| found.bytes);
+    listed.extend(found.map(|found| (file.location.clone(), found)));
 }
 
 /// The name under which a savepoint's directory lists a file, if the file lies right in it.

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use lowtide_core::baseline::Listed;
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::run::Found;
@@ -37,7 +38,7 @@ const ASKED_AT_ONCE: usize = 16;
 
 /// Reads the `_metadata` of a directory and lists it.
 pub(super) async fn open(operator: &Operator, directory: &Object) -> Result<Opened, Fault> {
-    let mut names: Vec<(String, Option<u64>)> = Vec::new();
+    let mut names: Vec<(String, Option<Listed>)> = Vec::new();
     let mut entries = lister(operator, directory, false, None).await?;
     while let Some(entry) = next(&mut entries, directory).await? {
         if !entry.metadata().is_file() {
@@ -48,8 +49,8 @@ pub(super) async fn open(operator: &Operator, directory: &Object) -> Result<Open
                 "{directory} holds more than {ENTRIES_MAX} files"
             )));
         }
-        let bytes = entry.metadata().content_length();
-        names.push((entry.name().to_owned(), Some(bytes)));
+        let told = listed(entry.metadata());
+        names.push((entry.name().to_owned(), Some(told)));
     }
     if names.is_empty() {
         return Err(
@@ -57,12 +58,18 @@ pub(super) async fn open(operator: &Operator, directory: &Object) -> Result<Open
                 .hint("a store has no directories of its own: is it the right bucket and path?"),
         );
     }
-    names.sort_unstable();
-    let metadata = match names.iter().find(|(name, _)| name == METADATA) {
-        Some((_, bytes)) => Some(metadata(operator, directory, bytes.unwrap_or(0)).await?),
+    names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let told = names.iter().find(|(name, _)| name == METADATA);
+    let told = told.and_then(|(_, told)| told.clone());
+    let metadata = match &told {
+        Some(told) => Some(metadata(operator, directory, told.bytes).await?),
         None => None,
     };
-    Ok(Opened { metadata, names })
+    Ok(Opened {
+        metadata,
+        told,
+        names,
+    })
 }
 
 async fn metadata(operator: &Operator, directory: &Object, bytes: u64) -> Result<Vec<u8>, Fault> {
@@ -92,12 +99,22 @@ pub(super) async fn still_there(operator: &Operator, directory: &Object) -> Resu
     }
 }
 
-/// The sizes of the files of a bucket that there are, of those with these keys.
+/// What is told of a file without opening it.
+fn listed(metadata: &opendal::Metadata) -> Listed {
+    let modified = metadata.last_modified();
+    Listed {
+        bytes: metadata.content_length(),
+        etag: metadata.etag().map(str::to_owned),
+        modified_ms: modified.map(|at| at.into_inner().as_millisecond()),
+    }
+}
+
+/// The files of a bucket that there are, of those with these keys.
 pub(super) async fn sizes(
     operator: &Operator,
     root: &Root,
     keys: BTreeSet<String>,
-) -> Result<BTreeMap<String, u64>, Fault> {
+) -> Result<BTreeMap<String, Listed>, Fault> {
     let mut search = Search {
         operator,
         root,
@@ -117,7 +134,7 @@ struct Search<'a> {
     root: &'a Root,
     /// What is neither found nor proven missing.
     unknown: BTreeSet<String>,
-    found: BTreeMap<String, u64>,
+    found: BTreeMap<String, Listed>,
     /// Whether the bucket was seen to answer a listing.
     listed: bool,
 }
@@ -188,9 +205,9 @@ impl Search<'_> {
                 break true;
             }
             if entry.metadata().is_file() && wanted.contains(entry.path()) {
-                let bytes = entry.metadata().content_length();
+                let told = listed(entry.metadata());
                 self.unknown.remove(entry.path());
-                self.found.insert(entry.path().to_owned(), bytes);
+                self.found.insert(entry.path().to_owned(), told);
             }
             seen += 1;
             if seen >= budget {
@@ -211,13 +228,13 @@ impl Search<'_> {
                 let (operator, root) = (self.operator, self.root.clone());
                 async move {
                     let object = Object { root, key };
-                    let bytes = size(operator, &object).await?;
-                    Ok::<_, Fault>((object.key, bytes))
+                    let told = size(operator, &object).await?;
+                    Ok::<_, Fault>((object.key, told))
                 }
             })
             .buffer_unordered(ASKED_AT_ONCE);
-        let answers: Vec<(String, Option<u64>)> = asked.try_collect().await?;
-        let missing = answers.iter().find(|(_, bytes)| bytes.is_none());
+        let answers: Vec<(String, Option<Listed>)> = asked.try_collect().await?;
+        let missing = answers.iter().find(|(_, told)| told.is_none());
         if let Some((key, _)) = missing
             && !self.listed
         {
@@ -231,15 +248,15 @@ impl Search<'_> {
         }
         let there = answers.into_iter();
         self.found
-            .extend(there.filter_map(|(key, bytes)| Some((key, bytes?))));
+            .extend(there.filter_map(|(key, told)| Some((key, told?))));
         Ok(())
     }
 }
 
-/// The size of one file; `None` if there is none.
-async fn size(operator: &Operator, object: &Object) -> Result<Option<u64>, Fault> {
+/// The size of one file, and what else is told of it; `None` if there is none.
+async fn size(operator: &Operator, object: &Object) -> Result<Option<Listed>, Fault> {
     match operator.stat(&object.key).await {
-        Ok(metadata) => Ok(metadata.is_file().then(|| metadata.content_length())),
+        Ok(metadata) => Ok(metadata.is_file().then(|| listed(&metadata))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fault::of(&error, "look at", &object.to_string())),
     }

@@ -1,16 +1,22 @@
 //! What a real Flink writes to S3 by its own plugin: read there, moved, restored from where it was moved to.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
+use lowtide_core::baseline::{self, Baseline, Digest};
+use lowtide_core::name::Location;
 use lowtide_core::verify;
-use lowtide_world::store::deep::{Checksum, Pace};
+use lowtide_world::store::deep::Pace;
 use serde_json::{Value, json};
 use testbench::flink::{Backend, Cluster, JobHandle, JobSpec, Release};
 use testbench::http;
 
 use super::shared::{read, read_deep, server, settings};
+
+type Digests = BTreeMap<Location, Digest>;
 
 /// For a savepoint of a small job over HTTP, on a busy machine.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -47,9 +53,9 @@ fn savepoints_verify_where_they_were_written_and_restore_where_they_were_moved()
         }
         let moved = location.replacen("s3://state/", "s3://archive/", 1);
         whole(&moved)?;
-        let relative = |all: Vec<Checksum>, root: &str| -> Vec<_> {
+        let relative = |all: Digests, root: &str| -> Vec<_> {
             let sums = all.into_iter();
-            sums.map(|it| (it.location.as_str().replace(root, ""), it.sha256))
+            sums.map(|(file, it)| (file.as_str().replace(root, ""), it.sha256))
                 .collect()
         };
         let same = relative(checksums, &location) == relative(deep(&moved)?, &moved);
@@ -115,23 +121,26 @@ fn whole(location: &str) -> Result<verify::Reading> {
 }
 
 /// Every byte, by level 2; nothing of what Flink wrote may look damaged.
-fn deep(location: &str) -> Result<Vec<Checksum>> {
+fn deep(location: &str) -> Result<Digests> {
     let pace = Pace::new(None);
     let deep = read_deep(location, settings(server().url()), &pace)?;
     ensure!(deep.findings.is_empty(), "{:?}", deep.findings);
-    let total: u64 = deep.checksums.iter().map(|it| it.bytes).sum();
+    let total: u64 = deep.digests.values().map(|it| it.bytes).sum();
     ensure!(
         pace.read_bytes.load(Ordering::Relaxed) == total,
         "not every byte was counted"
     );
-    Ok(deep.checksums)
+    Ok(deep.digests)
 }
 
-/// Level 1 cannot see a flipped byte; level 2 sees it in the structure, and another checksum.
+/// Level 1 cannot see a flipped byte; level 2 sees it in the structure, and before there are checksums by the
+/// listing that level 1 left: the server calls other content by another `ETag`.
 fn damage_is_told(location: &str, format: &str) -> Result<()> {
     let server = server();
     let prefix = location.strip_prefix("s3://archive/").unwrap_or_default();
     let keys = server.keys("archive", &format!("{prefix}/"))?;
+    let listing = Baseline::of_listing(&whole(location)?, Timestamp::now());
+    let listing = listing.context("the server tells nothing of its files")?;
     let mut told = 0;
     for key in keys.iter().filter(|key| !key.ends_with("/_metadata")) {
         let bytes = server.get("archive", key)?;
@@ -139,9 +148,17 @@ fn damage_is_told(location: &str, format: &str) -> Result<()> {
         let mut damaged = bytes.clone();
         *damaged.last_mut().context("an empty file")? ^= 0x10;
         server.put("archive", key, damaged)?;
-        whole(location)?;
+        let reading = whole(location)?;
         let pace = Pace::new(None);
         let deep = read_deep(location, settings(server.url()), &pace)?;
+        let report = verify::judge(&reading, None);
+        let judged = baseline::judge(report, &reading, &deep, Some(&listing), Timestamp::now());
+        let replaced = format!("replaced: s3://archive/{key} was written again ");
+        let findings = &judged.report.findings;
+        ensure!(
+            findings.iter().any(|it| it.starts_with(&replaced)),
+            "{key}: {findings:?}"
+        );
         told += deep
             .findings
             .iter()

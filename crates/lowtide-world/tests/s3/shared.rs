@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
+use lowtide_core::baseline::Deep;
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::verify::Reading;
 use lowtide_world::store::Stores;
-use lowtide_world::store::deep::{Deep, Pace};
+use lowtide_world::store::deep::Pace;
 use lowtide_world::store::settings::{S3, StoreSettings};
 use testbench::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 

@@ -13,6 +13,7 @@ use testbench::flink::{Release, dump_metadata};
 use crate::fields::{Field, Role, fields};
 use crate::in_full;
 use crate::level_1::{self, Base};
+use crate::level_2::First;
 use crate::take::Snapshot;
 
 /// Fields of which level 1 cannot tell every changed byte: level 2 against the baseline does, as the checksum
@@ -67,7 +68,7 @@ struct Changed {
 }
 
 /// Changes every byte of a snapshot's `_metadata`.
-pub fn every_byte(snapshot: &Snapshot, unseen: &mut Unseen) {
+pub fn every_byte(snapshot: &Snapshot, first: &First, unseen: &mut Unseen) {
     let whole = snapshot.bytes();
     let base = Base::of(&snapshot.directory);
     let mut bytes = whole.clone();
@@ -78,7 +79,7 @@ pub fn every_byte(snapshot: &Snapshot, unseen: &mut Unseen) {
                 bytes[at] = whole[at] ^ mask;
                 let told = is_told(&base, &bytes);
                 if seen.insert((field.name, told)) {
-                    stored_alike(snapshot, &whole, &bytes, told);
+                    stored_alike(snapshot, first, &whole, &bytes, told);
                 }
                 if told {
                     continue;
@@ -108,10 +109,14 @@ fn is_told(base: &Base, bytes: &[u8]) -> bool {
     !report.is_whole() || !report.warnings.is_empty()
 }
 
-/// One change of each field, in the file itself: what the store reads must not be judged otherwise.
-fn stored_alike(snapshot: &Snapshot, whole: &[u8], changed: &[u8], told: bool) {
+/// One change of each field, in the file itself: what the store reads must not be judged otherwise, and what
+/// level 1 does not tell, level 2 does.
+fn stored_alike(snapshot: &Snapshot, first: &First, whole: &[u8], changed: &[u8], told: bool) {
     fs::write(snapshot.metadata_path(), changed).unwrap();
     let stored = level_1::is_told(&snapshot.directory);
+    if !stored {
+        first.tells_of(&snapshot.metadata_path());
+    }
     fs::write(snapshot.metadata_path(), whole).unwrap();
     assert_eq!(stored, told, "{snapshot}");
 }

@@ -20,7 +20,11 @@ pub fn location(path: &Path) -> Location {
 
 pub fn read(directory: &Path) -> Result<Reading, Fault> {
     let location = location(directory);
-    RUNTIME.block_on(lowtide_world::read(&location, Arc::default()))
+    wait(lowtide_world::read(&location, Arc::default()))
+}
+
+pub fn wait<T>(work: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(work)
 }
 
 /// What is told of a snapshot, as lines for people: none if it is whole. What cannot be read is told too, in
@@ -84,6 +88,7 @@ impl Base {
             metadata: Some(metadata),
             files,
             extra: Vec::new(),
+            listed: BTreeMap::new(),
         };
         judge(&reading, None)
     }

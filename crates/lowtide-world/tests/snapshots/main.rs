@@ -3,7 +3,7 @@
 //!
 //! One cluster a release takes every kind of snapshot of every setup ([`take`]). Then Flink's own reader, of
 //! that release and of the newest, says what is in each ([`compare`]), and each is damaged in every way that
-//! level 1 must notice ([`damage`], [`flips`]). They are in one test because taking them is what costs.
+//! level 1 must notice ([`damage`], [`flips`]), and in bytes that only level 2 can notice ([`level_2`]). They are in one test because taking them is what costs.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,6 +14,7 @@ mod describe;
 mod fields;
 mod flips;
 mod level_1;
+mod level_2;
 mod names;
 mod take;
 
@@ -56,15 +57,19 @@ fn examine(release: Release, version: u32) {
     compare::as_flink_reads(release, version, &snapshots);
     let compared = started.elapsed();
     let mut unseen = flips::Unseen::default();
+    let mut changed = level_2::Changed::default();
     for snapshot in &snapshots {
         names::are_those_of_the_program(snapshot);
         damage::every_file(snapshot);
         damage::every_cut(snapshot);
-        flips::every_byte(snapshot, &mut unseen);
+        let first = level_2::First::of(snapshot);
+        flips::every_byte(snapshot, &first, &mut unseen);
+        first.some_bytes_of_every_file(snapshot, &mut changed);
     }
+    changed.is_about_something();
     unseen.compare(release, cluster.scratch());
     say(&format!(
-        "Flink {}: {} snapshots, taken by {:.0} s, compared by {:.0} s, damaged by {:.0} s",
+        "Flink {}: {} snapshots, taken by {:.0} s, compared by {:.0} s, damaged by {:.0} s; {changed}",
         release.version(),
         snapshots.len(),
         taken.as_secs_f32(),

@@ -126,6 +126,11 @@ once, whatever is restarted, and several `serve` on one catalog do no harm.
 Slots that fell due while nothing ran are made up for by one savepoint, or recorded as missed, \
 as `catch_up` says. A new or changed schedule never fires by itself.
 
+Beside that it reads every byte of each savepoint that may be restored from once in 30 days \
+(`read_every`), the one read longest ago first, one at a time and no faster than 32 MiB a second \
+(`read_limit`), and compares it with the first reading. What is found broken no longer counts as \
+verified.
+
 One line is logged to stderr for each change of a run. SIGTERM or Ctrl-C: it claims nothing more, \
 gives its runs back so that the next process goes on at once, and exits 0. A second signal ends \
 it at once.";
@@ -185,7 +190,8 @@ Examples:
 
 pub(super) const LATEST: &str = "\
 Prints the path of the application's newest verified savepoint, and nothing else, on stdout. \
-Savepoints that are unverified or broken do not count. Also answers for applications that are no \
+Savepoints that are unverified or broken do not count; newer ones that were found broken are named \
+on stderr. Also answers for applications that are no \
 longer configured. Exits 1 if there is none, or none young enough.";
 
 pub(super) const LATEST_EXAMPLES: &str = "\
@@ -234,6 +240,11 @@ Level 1 reads `_metadata` and looks, by listings, whether every file that it nee
 its right size. With --deep, level 2 then reads every byte: a SHA-256 of each file (in json and \
 yaml), the footers of RocksDB tables, the key groups of canonical savepoints. On a terminal it \
 shows bytes, rate and time left.
+
+Where there is a configuration and its catalog knows the savepoint, level 2 also compares each file \
+with the first reading, whose checksums the catalog keeps, or before that with what was listed when \
+the savepoint was verified. What it finds is recorded there: a savepoint that is found broken no \
+longer counts as verified.
 
 Exits 0 if all are whole, 1 if one is broken, 4 if one cannot be read. Unreadable is not broken: it \
 may be whole, but nothing is proven.";

@@ -14,6 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use lowtide_core::savepoint::Format;
 
+pub use values::bytes;
+
 /// Widest help, in columns: longer lines are hard to read on wide terminals.
 const HELP_COLUMNS_MAX: usize = 100;
 

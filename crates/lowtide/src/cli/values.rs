@@ -64,7 +64,7 @@ pub(super) fn count<const MAX: u32>(text: &str) -> Result<u32, String> {
 }
 
 /// A whole number of bytes with a unit, such as `512KiB` or `50MB`.
-pub(super) fn bytes(text: &str) -> Result<u64, String> {
+pub fn bytes(text: &str) -> Result<u64, String> {
     let expected = || "expected a whole number of bytes with a unit, such as 50MiB".to_owned();
     let digits = text
         .find(|c: char| !c.is_ascii_digit())

@@ -19,6 +19,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use crate::cli::Common;
 use crate::exit::Exit;
 use crate::progress::Progress;
+use crate::rotating;
 use crate::setup::{self, RealEngine, Setup};
 use crate::signals::Signals;
 use crate::trouble::Trouble;
@@ -64,6 +65,7 @@ struct Serve {
     scan_at: Timestamp,
     look_back_at: Timestamp,
     looking_back: Option<tokio::task::JoinHandle<()>>,
+    rotating: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Serve {
@@ -75,8 +77,13 @@ impl Serve {
             .iter()
             .map(|application| application.policy.schedule.as_ref().map(|_| now))
             .collect();
+        let setup = Arc::new(setup);
+        let rotating = setup.config.reading.map(|rules| {
+            let (setup, engine) = (Arc::clone(&setup), Arc::clone(&engine));
+            tokio::spawn(rotating::for_ever(setup, engine, rules))
+        });
         Self {
-            setup: Arc::new(setup),
+            setup,
             engine,
             due,
             walks: JoinSet::new(),
@@ -84,6 +91,7 @@ impl Serve {
             scan_at: now,
             look_back_at: now,
             looking_back: None,
+            rotating,
         }
     }
 
@@ -216,8 +224,14 @@ impl Serve {
     }
 
     async fn give_back(&mut self) {
-        if let Some(task) = self.looking_back.take() {
+        let others = [self.looking_back.take(), self.rotating.take()];
+        for task in others.into_iter().flatten() {
             task.abort();
+            // Until it has ended, it may claim something.
+            let _ = task.await;
+        }
+        if let Err(wrong) = self.engine.catalog.release_readings(&self.engine.me).await {
+            tracing::warn!("what was being read lapses by itself: {wrong}");
         }
         // A walk may be dropped at any await point.
         self.walks.shutdown().await;

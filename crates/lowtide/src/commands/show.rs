@@ -231,6 +231,10 @@ impl Page<'_> {
             }
             Verification::Nothing => self.line(2, "verified", "there is nothing to verify"),
         }
+        if let Some(at) = savepoint.read_at {
+            let at = human::time(at, self.zone);
+            self.line(2, "read", &format!("every byte, at {at}"));
+        }
         let Some(report) = savepoint.verification.report() else {
             return;
         };

@@ -1,17 +1,24 @@
 //! `verify`: are these savepoints whole? Level 1 looks at what there is, level 2 reads every byte.
 
+use std::error::Error as _;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use lowtide_catalog::{Catalog, ReadOutcome};
+use lowtide_core::baseline::{self, Deep};
 use lowtide_core::fault::Fault;
-use lowtide_core::name::Location;
-use lowtide_core::verify::{self, FINDINGS_MAX, Report};
-use lowtide_world::store::deep::{self, Deep, Pace};
+use lowtide_core::name::{Location, PlatformName};
+use lowtide_core::ports::{Catalog as _, Clock as _, World as _};
+use lowtide_core::verify::{self, Reading, Report};
+use lowtide_world::Hands;
+use lowtide_world::kubernetes::Source;
+use lowtide_world::store::deep::{self, Pace};
 use lowtide_world::store::{self, Stores};
 
 use super::inspect::place;
 use crate::cli::{Common, Verify};
+use crate::config::ConfigError;
 use crate::exit::Exit;
 use crate::human;
 use crate::printer::Printer;
@@ -21,16 +28,27 @@ use crate::shape;
 use crate::style;
 use crate::table::{Cell, Table};
 use crate::trouble::Trouble;
+use crate::wall_clock::WallClock;
 
 /// `lowtide verify`
 pub async fn verify(common: &Common, args: &Verify, printer: Printer) -> Result<Exit, Trouble> {
     let locations: Vec<Location> = args.locations.iter().map(|typed| place(typed)).collect();
     let stores = Setup::stores_if_there(common, &locations)?;
+    let memory = if args.deep {
+        Memory::open(common).await
+    } else {
+        Ok(None)
+    };
+    let looking = Looking {
+        stores,
+        memory,
+        args,
+        printer,
+    };
     let mut exit = Exit::Fine;
     let mut verified = Vec::with_capacity(locations.len());
     for location in &locations {
-        let looked = look(location, &stores, args, printer).await;
-        let one = match looked {
+        let one = match looking.at(location).await? {
             Ok(looked) => looked.shape(location),
             Err(fault) => unreadable(location, &fault),
         };
@@ -49,40 +67,196 @@ pub async fn verify(common: &Common, args: &Verify, printer: Printer) -> Result<
     Ok(exit)
 }
 
+/// The catalog, to compare with what it knows of a savepoint.
+struct Memory {
+    setup: Setup,
+    catalog: Catalog,
+}
+
+impl Memory {
+    /// Opens it, if there is one. A savepoint can be verified without: what is wrong with the
+    /// configuration or the catalog is worth a warning.
+    async fn open(common: &Common) -> Result<Option<Self>, String> {
+        let setup = match Setup::read(common) {
+            Ok(setup) => setup,
+            Err(Trouble::Config(ConfigError::NotFound { .. })) => return Ok(None),
+            Err(_) => {
+                return Err("the configuration is wrong, see `lowtide check`".to_owned());
+            }
+        };
+        let catalog = setup.catalog_if_there().await;
+        let catalog = catalog.map_err(|wrong| match wrong.source() {
+            Some(source) => format!("{wrong}: {source}"),
+            None => wrong.to_string(),
+        })?;
+        Ok(catalog.map(|catalog| Self { setup, catalog }))
+    }
+
+    /// What it knows of a savepoint, and how that one's platform reaches its files.
+    async fn known(&self, location: &Location) -> Result<Option<Known<'_>>, Trouble> {
+        let savepoint = self
+            .catalog
+            .savepoint_by_location(location)
+            .await
+            .map_err(Trouble::catalog("look for the savepoint"))?;
+        let Some(savepoint) = savepoint else {
+            return Ok(None);
+        };
+        let platform = savepoint.application.platform;
+        let is_configured = self.setup.config.platforms.contains_key(&platform);
+        let hands = if is_configured {
+            let hands = self.setup.hands(&[&platform].into(), Source::List)?;
+            Some((platform, hands))
+        } else {
+            None
+        };
+        Ok(Some(Known {
+            catalog: &self.catalog,
+            hands,
+        }))
+    }
+}
+
+/// A savepoint that the catalog knows.
+struct Known<'a> {
+    catalog: &'a Catalog,
+    hands: Option<(PlatformName, Hands)>,
+}
+
+/// What is needed to look at savepoints.
+struct Looking<'a> {
+    stores: Arc<Stores>,
+    /// The catalog, or why it cannot be asked.
+    memory: Result<Option<Memory>, String>,
+    args: &'a Verify,
+    printer: Printer,
+}
+
 /// What was found of one savepoint.
 struct Looked {
     report: Report,
     deep: Option<Deep>,
+    compared: Option<shape::ComparedWith>,
 }
 
-async fn look(
-    location: &Location,
-    stores: &Arc<Stores>,
-    args: &Verify,
-    printer: Printer,
-) -> Result<Looked, Fault> {
-    let reading = lowtide_world::read(location, Arc::clone(stores)).await?;
-    let mut report = verify::judge(&reading, None);
-    report.warnings.extend(unproven(location));
-    // What is broken already is not read to its end.
-    if !args.deep || !report.is_whole() {
-        return Ok(Looked { report, deep: None });
+impl Looking<'_> {
+    async fn at(&self, location: &Location) -> Result<Result<Looked, Fault>, Trouble> {
+        let known = match &self.memory {
+            Ok(Some(memory)) => memory.known(location).await?,
+            Ok(None) | Err(_) => None,
+        };
+        let reading = match self.level_1(location, known.as_ref()).await {
+            Ok(reading) => reading,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let mut report = verify::judge(&reading, None);
+        report.warnings.extend(unproven(location));
+        if let Err(why) = &self.memory {
+            let warning = format!("not compared with an earlier reading: {why}");
+            report.warnings.push(warning);
+        }
+        // What is broken already is not read to its end.
+        if !self.args.deep || !report.is_whole() {
+            if let Some(known) = known.filter(|_| self.args.deep) {
+                let outcome = ReadOutcome {
+                    at: WallClock.now(),
+                    report: report.clone(),
+                    every_byte: false,
+                    first: None,
+                };
+                known.record(location, &outcome).await?;
+            }
+            return Ok(Ok(Looked {
+                report,
+                deep: None,
+                compared: None,
+            }));
+        }
+        let deep = match self.level_2(location, &reading, known.as_ref()).await {
+            Ok(deep) => deep,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let Some(known) = known else {
+            let judged = baseline::judge(report, &reading, &deep, None, WallClock.now());
+            return Ok(Ok(Looked {
+                report: judged.report,
+                deep: Some(deep),
+                compared: None,
+            }));
+        };
+        let (report, compared) = known.compare(location, report, &reading, &deep).await?;
+        Ok(Ok(Looked {
+            report,
+            deep: Some(deep),
+            compared: Some(compared),
+        }))
     }
-    let pace = Pace::new(args.limit);
-    let progress = BytesRead::new(location, deep::bytes_of(&reading), printer);
-    let stores = Arc::clone(stores);
-    let reads = lowtide_world::read_deep(location, &reading, stores, &pace);
-    let deep = progress
-        .beside(reads, || pace.read_bytes.load(Ordering::Relaxed))
-        .await?;
-    report.findings_total += deep.findings.len() as u64;
-    report
-        .findings
-        .extend(deep.findings.iter().take(FINDINGS_MAX).cloned());
-    Ok(Looked {
-        report,
-        deep: Some(deep),
-    })
+
+    async fn level_1(
+        &self,
+        location: &Location,
+        known: Option<&Known<'_>>,
+    ) -> Result<Reading, Fault> {
+        match known.and_then(|known| known.hands.as_ref()) {
+            Some((platform, hands)) => hands.read(platform, location).await,
+            None => lowtide_world::read(location, Arc::clone(&self.stores)).await,
+        }
+    }
+
+    async fn level_2(
+        &self,
+        location: &Location,
+        reading: &Reading,
+        known: Option<&Known<'_>>,
+    ) -> Result<Deep, Fault> {
+        let pace = Pace::new(self.args.limit);
+        let progress = BytesRead::new(location, deep::bytes_of(reading), self.printer);
+        let reads = async {
+            if let Some((platform, hands)) = known.and_then(|known| known.hands.as_ref()) {
+                hands.read_deep(platform, location, reading, &pace).await
+            } else {
+                let stores = Arc::clone(&self.stores);
+                lowtide_world::read_deep(location, reading, stores, &pace).await
+            }
+        };
+        progress
+            .beside(reads, || pace.read_bytes.load(Ordering::Relaxed))
+            .await
+    }
+}
+
+impl Known<'_> {
+    /// Compares with the baseline, and records what was found, as `serve` does.
+    async fn compare(
+        &self,
+        location: &Location,
+        report: Report,
+        reading: &Reading,
+        deep: &Deep,
+    ) -> Result<(Report, shape::ComparedWith), Trouble> {
+        let baseline = self
+            .catalog
+            .baseline(location)
+            .await
+            .map_err(Trouble::catalog("read what it was"))?;
+        let now = WallClock.now();
+        let judged = baseline::judge(report, reading, deep, baseline.as_ref(), now);
+        let compared = shape::ComparedWith::new(&judged);
+        let outcome = ReadOutcome {
+            at: now,
+            report: judged.report,
+            every_byte: true,
+            first: judged.first,
+        };
+        self.record(location, &outcome).await?;
+        Ok((outcome.report, compared))
+    }
+
+    async fn record(&self, location: &Location, outcome: &ReadOutcome) -> Result<(), Trouble> {
+        let recorded = self.catalog.end_reading(location, outcome).await;
+        recorded.map_err(Trouble::catalog("record what was read"))?;
+        Ok(())
+    }
 }
 
 /// What is to be said of a location in a store that Lowtide was never tried with.
@@ -102,14 +276,13 @@ impl Looked {
             level: Some(if self.deep.is_some() { 2 } else { 1 }),
             files: Some(report.files),
             state_bytes: Some(report.state_bytes),
-            read_bytes: self
-                .deep
-                .as_ref()
-                .map(|deep| deep.checksums.iter().map(|it| it.bytes).sum()),
+            read_bytes: self.deep.as_ref().map(Deep::bytes),
             checksums: self.deep.map(|deep| {
-                let checksums = deep.checksums.iter();
-                checksums.map(shape::Checksum::new).collect()
+                let digests = deep.digests.iter();
+                let checksums = digests.map(|(file, it)| shape::Checksum::new(file, it));
+                checksums.collect()
             }),
+            compared: self.compared,
             findings: report.findings,
             findings_total: report.findings_total,
             warnings: report.warnings,
@@ -128,6 +301,7 @@ fn unreadable(location: &Location, fault: &Fault) -> shape::VerifiedOne {
         state_bytes: None,
         read_bytes: None,
         checksums: None,
+        compared: None,
         findings: Vec::new(),
         findings_total: 0,
         warnings: Vec::new(),
@@ -158,8 +332,9 @@ fn notes(verified: &shape::Verified) -> String {
     // Writing to a String cannot fail.
     for one in &verified.savepoints {
         let more = one.findings_total - one.findings.len() as u64;
+        let compared = one.compared.as_ref().filter(|_| one.verdict == "whole");
         let silent = one.findings.is_empty() && one.warnings.is_empty() && one.reason.is_none();
-        if silent {
+        if silent && compared.is_none() {
             continue;
         }
         let style = style::of_word(one.verdict);
@@ -170,6 +345,9 @@ fn notes(verified: &shape::Verified) -> String {
         if more > 0 {
             let _ = writeln!(text, "  and {more} more");
         }
+        if let Some(compared) = compared {
+            let _ = writeln!(text, "  {}", said(compared));
+        }
         for warning in &one.warnings {
             let _ = writeln!(text, "  warning: {warning}");
         }
@@ -178,4 +356,16 @@ fn notes(verified: &shape::Verified) -> String {
         }
     }
     text
+}
+
+/// What a whole savepoint was compared with.
+fn said(compared: &shape::ComparedWith) -> String {
+    let at = compared.at.map(human::time_utc).unwrap_or_default();
+    match compared.with {
+        "first-reading" => format!("every byte is as when it was first read, {at}"),
+        "listing" => format!(
+            "read for the first time since it was verified, {at}: its checksums are recorded"
+        ),
+        _ => "read for the first time: its checksums are recorded".to_owned(),
+    }
 }

@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use lowtide_core::engine::Application;
 use lowtide_core::name::PlatformName;
+use lowtide_core::rotation;
 use lowtide_world::platform::PlatformSettings;
 use lowtide_world::store::settings::StoreSettings;
 use secrecy::SecretString;
@@ -64,6 +65,8 @@ pub struct Config {
     pub applications: Vec<Application>,
     /// Where the catalog is.
     pub catalog: CatalogPlace,
+    /// How often `serve` reads every byte of a savepoint; `None`: never.
+    pub reading: Option<rotation::Rules>,
 }
 
 /// Where runs and savepoints are remembered.

@@ -76,6 +76,18 @@ pub(super) struct File {
     /// Where Lowtide remembers runs and savepoints.
     #[serde(default, deserialize_with = "present")]
     pub catalog: Option<Catalog>,
+
+    /// Within which time `serve` reads every byte of each savepoint that may be restored from, and
+    /// compares it with the first reading; one that is found broken no longer counts as verified.
+    /// `0s` reads none. Default: `30d`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("default" = "30d", "examples" = ["7d"]))]
+    pub read_every: Option<Text>,
+
+    /// How many bytes a second `serve` reads at most for that. Default: `32MiB`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(extend("default" = "32MiB", "examples" = ["100MiB"]))]
+    pub read_limit: Option<Text>,
 }
 
 /// The memory of Lowtide: none, or a file.
@@ -833,10 +845,16 @@ with_rules! {
 impl File {
     /// Every text that is no secret, free keys included.
     pub fn plain_texts(&self) -> Vec<&Text> {
-        let mut texts: Vec<&Text> = [&self.timezone, &self.schedule, &self.every]
-            .into_iter()
-            .flatten()
-            .collect();
+        let mut texts: Vec<&Text> = [
+            &self.timezone,
+            &self.schedule,
+            &self.every,
+            &self.read_every,
+            &self.read_limit,
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         for (name, platform) in &self.platforms.0 {
             texts.push(name);
             texts.extend(platform.plain_texts());

@@ -96,6 +96,8 @@ const HOMES: [(&[&str], &str); 9] = [
             "defaults",
             "applications",
             "catalog",
+            "read_every",
+            "read_limit",
         ],
         "at the top of the file",
     ),

@@ -1,6 +1,8 @@
 //! The program from outside: its binary in a directory of its own.
 #![allow(dead_code, clippy::unwrap_used, missing_docs)]
 
+pub mod running;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -209,6 +209,7 @@ pub(super) fn savepoint(
         duration_ms: Some(1_234),
         verification,
         verify_at: None,
+        read_at: None,
     }
 }
 

@@ -6,6 +6,8 @@ use super::sample::{
     at, broken, claim, commit, commit_with, full, key, nanoseconds, request, savepoint, slot, step,
     unread, verified,
 };
+use crate::baseline::{Baseline, Digest, Listed};
+use crate::name::Location;
 use crate::ports::{Catalog, CatalogError, Commit};
 use crate::run::{CONTEXT_SAVEPOINTS, Context, Phase, Run, Usual};
 use crate::savepoint::{Savepoint, Standing, Verification};
@@ -145,6 +147,48 @@ pub async fn an_amendment_needs_the_record_as_it_is<C: Catalog>(catalog: &C) {
     // Down as well: an amendment says so on purpose.
     assert_eq!(catalog.amend(&after, &before).await, Ok(()));
     assert_eq!(catalog.savepoints_of(run.id).await, Ok(vec![before]));
+}
+
+/// The listing comes first, checksums take its place, and then nothing does.
+pub async fn the_first_checksums_stay<C: Catalog>(catalog: &C) {
+    let location = Location::new("file:/savepoints/one");
+    let file = location.join("_metadata");
+    let read = |fill| Baseline::Read {
+        at: at(i64::from(fill)) + nanoseconds(1),
+        files: [(
+            file.clone(),
+            Digest {
+                bytes: 3,
+                sha256: [fill; 32],
+            },
+        )]
+        .into(),
+    };
+    let listed = |bytes| Baseline::Listed {
+        at: at(0),
+        files: [(
+            file.clone(),
+            Listed {
+                bytes,
+                etag: Some("\"a\"".to_owned()),
+                modified_ms: Some(-1),
+            },
+        )]
+        .into(),
+    };
+    assert_eq!(catalog.baseline(&location).await, Ok(None));
+    for (recorded, wanted) in [
+        (listed(3), listed(3)),
+        (listed(4), listed(3)),
+        (read(1), read(1)),
+        (read(2), read(1)),
+        (listed(5), read(1)),
+    ] {
+        let done = catalog.record_baseline(&location, &recorded).await;
+        assert_eq!(done, Ok(()), "{recorded:?}");
+        assert_eq!(catalog.baseline(&location).await, Ok(Some(wanted)));
+    }
+    assert_eq!(catalog.baseline(&file).await, Ok(None), "of another place");
 }
 
 /// Ended runs at or before the time, and not a nanosecond after; open ones never.

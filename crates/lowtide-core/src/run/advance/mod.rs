@@ -16,7 +16,9 @@ use super::{
     Attempt, AttemptEnd, Cause, CauseKind, Context, Hold, HoldKind, Next, Outcome, Phase, Run,
     Seen, Step,
 };
+use crate::baseline::Baseline;
 use crate::fault::{Fault, FaultKind};
+use crate::name::Location;
 use crate::policy::Policy;
 use crate::savepoint::{Format, Savepoint};
 
@@ -58,6 +60,7 @@ pub fn advance(run: &Run, seen: Seen, now: Timestamp, policy: &Policy, context: 
         policy,
         context,
         savepoints: Vec::new(),
+        baseline: None,
         grants_call: false,
         rest_until: None,
     };
@@ -72,6 +75,7 @@ struct Walk<'a> {
     policy: &'a Policy,
     context: &'a Context,
     savepoints: Vec<Savepoint>,
+    baseline: Option<(Location, Baseline)>,
     grants_call: bool,
     rest_until: Option<Timestamp>,
 }
@@ -81,6 +85,7 @@ impl Walk<'_> {
         Step {
             run: self.run,
             savepoints: self.savepoints,
+            baseline: self.baseline,
             grants_call: self.grants_call,
             rest_until: self.rest_until,
         }

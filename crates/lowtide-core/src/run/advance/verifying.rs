@@ -10,6 +10,7 @@ use super::super::{
 };
 use super::Walk;
 use crate::Bug;
+use crate::baseline::Baseline;
 use crate::fault::{Fault, FaultKind};
 use crate::name::Location;
 use crate::planted::planted;
@@ -36,11 +37,14 @@ impl Walk<'_> {
     }
 
     pub(super) fn read(&mut self, reading: Result<Box<Reading>, Fault>, beside: &[Found]) {
-        let report = match reading {
-            Ok(reading) => verify::judge(&reading, self.context.median_bytes),
+        let reading = match reading {
+            Ok(reading) => reading,
             Err(fault) => return self.unreadable(&fault, beside),
         };
+        let report = verify::judge(&reading, self.context.median_bytes);
         if report.is_whole() {
+            let location = self.run.attempt().and_then(|it| it.location.clone());
+            self.baseline = location.zip(Baseline::of_listing(&reading, self.now));
             report
                 .warnings
                 .iter()
@@ -191,6 +195,7 @@ impl Walk<'_> {
             duration_ms: duration.and_then(|duration| u64::try_from(duration.as_millis()).ok()),
             verification,
             verify_at: None,
+            read_at: None,
         })
     }
 

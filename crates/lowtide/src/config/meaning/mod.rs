@@ -14,12 +14,14 @@ use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
+use lowtide_core::rotation;
 use lowtide_core::schedule::{TextError, parse_duration, parse_zone};
 
 use super::did_you_mean::did_you_mean;
 use super::problem::Problem;
 use super::raw::{self, File, Text};
 use super::{CatalogPlace, Config, Secrets, scalar};
+use crate::cli::bytes;
 
 /// Reads the whole file, or says everything that is wrong with it.
 pub(super) fn read(
@@ -47,14 +49,16 @@ pub(super) fn read(
     let stores = reader.stores(file);
     let applications = reader.applications(file, &platforms);
     let catalog = reader.catalog(file);
-    match (zone, catalog) {
-        (Some(zone), Some(catalog)) if reader.problems.is_empty() => Ok(Config {
+    let reading = reader.reading(file);
+    match (zone, catalog, reading) {
+        (Some(zone), Some(catalog), Some(reading)) if reader.problems.is_empty() => Ok(Config {
             path: path.to_owned(),
             zone,
             platforms: platforms.settings,
             stores,
             applications,
             catalog,
+            reading,
         }),
         _ => Err(reader.problems),
     }
@@ -144,6 +148,24 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// How often, and how fast, every byte is read; `Some(None)` for never.
+    #[expect(clippy::option_option, reason = "a mistake is not the same as never")]
+    fn reading(&mut self, file: &File) -> Option<Option<rotation::Rules>> {
+        let every = file.read_every.as_ref();
+        let every = every.map_or(Some(rotation::READ_EVERY), |text| self.duration(text));
+        let limit = file.read_limit.as_ref();
+        let limit = limit.map_or(Some(rotation::BYTES_PER_S_MAX), |text| {
+            let read = bytes(&text.value);
+            read.map_err(|wrong| self.refuse(Problem::new(text.span.clone(), wrong)))
+                .ok()
+        });
+        let (every, bytes_per_s_max) = (every?, limit?);
+        Some((!every.is_zero()).then_some(rotation::Rules {
+            every,
+            bytes_per_s_max,
+        }))
     }
 
     /// `${…}` is for secrets alone: anywhere else a value of the environment would decide what
