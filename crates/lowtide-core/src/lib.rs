@@ -7,6 +7,7 @@
 //!
 //! Nothing here reads a clock, a file, the environment or randomness: `clippy.toml` disallows it.
 
+pub mod adopt;
 pub mod engine;
 pub mod fault;
 pub mod gate;
@@ -17,6 +18,7 @@ pub mod ports;
 pub mod resolve;
 pub mod run;
 pub mod savepoint;
+pub mod scan;
 pub mod schedule;
 pub mod structure;
 pub mod verify;

@@ -15,7 +15,7 @@ use lowtide_core::schedule::Never;
 use lowtide_world::Hands;
 use lowtide_world::kubernetes::Source;
 use lowtide_world::platform::PlatformSettings;
-use lowtide_world::store::Stores;
+use lowtide_world::store::{Paths, Stores};
 
 use crate::cli::Common;
 use crate::config::{self, CatalogPlace, Config, ConfigError};
@@ -138,6 +138,13 @@ impl Setup {
     /// The stores where savepoints lie. Nothing is made or sent before a location asks for it.
     pub fn stores(&self) -> Arc<Stores> {
         Arc::new(Stores::new(self.config.stores.clone()))
+    }
+
+    /// Where what a platform writes is reached; nowhere else for one that is not configured.
+    pub fn paths(&self, platform: &PlatformName) -> Paths {
+        let platform = self.config.platforms.get(platform);
+        let pairs = platform.map_or(&[][..], PlatformSettings::paths);
+        Paths::new(pairs, self.stores())
     }
 
     /// Prepares clients for these platforms; certificates are read here, nothing is sent.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use lowtide_core::run::{self, AttemptEnd, Outcome};
-use lowtide_core::savepoint::{self, Format, Verification};
+use lowtide_core::savepoint::{self, Format, Provenance, Verification};
 use lowtide_core::verify::{OperatorReport, Report};
 use lowtide_world::store::deep;
 use serde::Serialize;
@@ -117,12 +117,14 @@ pub struct Savepoint {
     pub platform: String,
     /// The application's name.
     pub application: String,
-    /// The run that left it.
-    pub run: String,
+    /// The run that left it; `null` if it was adopted.
+    pub run: Option<String>,
     /// The attempt within the run.
-    pub attempt: u32,
+    pub attempt: Option<u32>,
     /// The job it was taken of.
-    pub job: String,
+    pub job: Option<String>,
+    /// When it was adopted, if no run left it.
+    pub adopted_at: Option<Timestamp>,
     /// `kept`, `late`, `orphan` or `foreign`.
     pub standing: &'static str,
     /// `canonical` or `native`.
@@ -149,6 +151,18 @@ pub struct Detailed {
     pub savepoint: Savepoint,
     /// What verification found.
     pub report: Option<Found>,
+}
+
+/// What `adopt` prints.
+#[derive(Debug, Serialize)]
+pub struct Adopted {
+    /// `entered`, `changed` or `none`: what the catalog did.
+    pub change: &'static str,
+    /// The savepoint as it is there now.
+    #[serde(flatten)]
+    pub savepoint: Detailed,
+    /// What people should know.
+    pub warnings: Vec<String>,
 }
 
 /// What verification found.
@@ -578,13 +592,23 @@ impl Savepoint {
             Verification::Broken { at, .. } => ("broken", Some(*at), None),
             Verification::Nothing => ("nothing", None, None),
         };
+        let (run, attempt, job, adopted_at) = match &savepoint.provenance {
+            Provenance::Run { run, attempt, job } => (
+                Some(run.to_string()),
+                Some(*attempt),
+                Some(job.to_string()),
+                None,
+            ),
+            Provenance::Adopted { adopted_at } => (None, None, None, Some(*adopted_at)),
+        };
         Self {
             location: savepoint.location.to_string(),
             platform: savepoint.application.platform.to_string(),
             application: savepoint.application.application.to_string(),
-            run: savepoint.run.to_string(),
-            attempt: savepoint.attempt,
-            job: savepoint.job.to_string(),
+            run,
+            attempt,
+            job,
+            adopted_at,
             standing: savepoint.standing.as_str(),
             format: format(savepoint.format),
             taken_at: savepoint.taken_at,

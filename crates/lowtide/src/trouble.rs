@@ -7,9 +7,11 @@ use std::error::Error;
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
+use lowtide_core::adopt::Refusal;
 use lowtide_core::fault::{Fault, FaultKind};
 use lowtide_core::name::{AppKey, Location, PlatformName};
 use lowtide_core::ports::CatalogError;
+use lowtide_core::verify::Report;
 use lowtide_world::flink::SettingsError;
 
 use crate::config::ConfigError;
@@ -129,6 +131,23 @@ pub enum Trouble {
         #[source]
         source: Fault,
     },
+    /// `adopt` of something that is broken.
+    #[error("{location} is broken")]
+    NotWhole {
+        /// Where it lies.
+        location: Location,
+        /// What is wrong with it.
+        report: Report,
+    },
+    /// `adopt` of something that cannot be what was asked for.
+    #[error("cannot adopt {location}")]
+    NotAdopted {
+        /// Where it lies.
+        location: Location,
+        /// Why.
+        #[source]
+        source: Refusal,
+    },
     /// The catalog cannot be opened.
     #[error("cannot open the catalog")]
     CatalogOpen {
@@ -217,6 +236,8 @@ impl Trouble {
             | Self::TooOld { .. }
             | Self::NothingKnown { .. }
             | Self::NoRuns { .. }
+            | Self::NotWhole { .. }
+            | Self::NotAdopted { .. }
             | Self::Catalog { .. }
             | Self::Defect { .. }
             | Self::Randomness { .. }
@@ -276,6 +297,19 @@ impl Trouble {
             }],
             Self::NoRuns { application } => vec![format!("take one: lowtide take {application}")],
             Self::Unreadable { source, .. } | Self::NoSlot { source, .. } => source.hint.clone().into_iter().collect(),
+            Self::NotWhole { location, .. } => vec![
+                "nothing was recorded: a job could not be restored from it".to_owned(),
+                format!("everything that is wrong: lowtide verify {location}"),
+            ],
+            Self::NotAdopted { source, .. } => vec![match source {
+                Refusal::OfAnother { .. } => {
+                    "one place is recorded once: adopt it for that application, or a copy of it"
+                        .to_owned()
+                }
+                Refusal::Checkpoint => {
+                    "leave `--own` out, or take a savepoint of a job restored from it".to_owned()
+                }
+            }],
             Self::Platform { source, .. } => vec![source.hint()],
             Self::Config(wrong) => wrong.hints(),
             Self::CatalogOpen { hint, .. } => hint.clone().into_iter().collect(),
@@ -322,6 +356,15 @@ pub fn render(trouble: &Trouble, color: bool) -> String {
         }
         _ => format!("{BAD}error{BAD:#}: {trouble}\n"),
     };
+    if let Trouble::NotWhole { report, .. } = trouble {
+        for finding in &report.findings {
+            let _ = writeln!(text, "  {finding}");
+        }
+        let more = report.findings_total - report.findings.len() as u64;
+        if more > 0 {
+            let _ = writeln!(text, "  and {more} more");
+        }
+    }
     let mut cause = trouble.source();
     while let Some(source) = cause {
         let _ = writeln!(text, "  because: {source}");
@@ -411,6 +454,25 @@ mod tests {
                 job: "lowtide-29300100".into(),
                 source: Fault::permanent("the API server says no").hint("the Role lacks a verb"),
             },
+            Trouble::NotWhole {
+                location: Location::new("/savepoints/savepoint-1-2"),
+                report: Report {
+                    findings: names(&["missing: file:/savepoints/savepoint-1-2/a"]),
+                    findings_total: 3,
+                    ..Report::default()
+                },
+            },
+            Trouble::NotAdopted {
+                location: Location::new("/savepoints/savepoint-1-2"),
+                source: Refusal::OfAnother {
+                    application: orders(),
+                    standing: lowtide_core::savepoint::Standing::Kept,
+                },
+            },
+            Trouble::NotAdopted {
+                location: Location::new("/checkpoints/5f9c/chk-42"),
+                source: Refusal::Checkpoint,
+            },
             Trouble::NoneVerified {
                 application: orders(),
             },
@@ -491,7 +553,16 @@ mod tests {
     fn a_chain_is_printed_once() {
         for trouble in examples() {
             let text = render(&trouble, false);
-            let mut cause = trouble.source();
+            if let Trouble::NotWhole { report, .. } = trouble {
+        for finding in &report.findings {
+            let _ = writeln!(text, "  {finding}");
+        }
+        let more = report.findings_total - report.findings.len() as u64;
+        if more > 0 {
+            let _ = writeln!(text, "  and {more} more");
+        }
+    }
+    let mut cause = trouble.source();
             while let Some(source) = cause {
                 let line = source.to_string();
                 assert_eq!(text.matches(&line).count(), 1, "{text}");

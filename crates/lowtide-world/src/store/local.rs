@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::run::Found;
@@ -141,6 +142,13 @@ pub(super) fn still_there(path: &Path) -> Result<(), Fault> {
         )));
     }
     Ok(())
+}
+
+/// When the `_metadata` of a directory was written; `None` if the file system does not say.
+pub(super) fn completed_at(path: &Path) -> Result<Option<Timestamp>, Fault> {
+    let path = path.join(METADATA);
+    let it = fs::metadata(&path).map_err(|error| fault("look at", &path, &error))?;
+    Ok(it.modified().ok().and_then(|at| Timestamp::try_from(at).ok()))
 }
 
 /// What is at a path, links followed; `None` if there is nothing.

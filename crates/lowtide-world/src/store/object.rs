@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::run::Found;
@@ -89,6 +90,20 @@ pub(super) async fn still_there(operator: &Operator, directory: &Object) -> Resu
         Some(_) => Ok(()),
         None => Err(vanished(directory)),
     }
+}
+
+/// When the `_metadata` of a directory was written; `None` if the store does not say.
+pub(super) async fn completed_at(
+    operator: &Operator,
+    directory: &Object,
+) -> Result<Option<Timestamp>, Fault> {
+    let object = directory.join(METADATA);
+    let metadata = operator
+        .stat(&object.key)
+        .await
+        .map_err(|error| fault::of(&error, "look at", &object.to_string()))?;
+    let at = metadata.last_modified().map(|at| at.into_inner());
+    Ok(at)
 }
 
 /// The sizes of the files of a bucket that there are, of those with these keys.

@@ -156,7 +156,8 @@ Examples:
   lowtide unpause orders";
 
 pub(super) const LIST: &str = "\
-Lists savepoints from the catalog, newest first, and the runs under way. With --all also those \
+Lists savepoints from the catalog, newest first, and the runs under way: those that fill slots, \
+and those that are adopted or otherwise someone else's (foreign). With --all also those \
 of applications that are no longer configured (marked as unlisted), and late and orphaned \
 directories.";
 
@@ -172,7 +173,8 @@ Examples:
 pub(super) const SHOW: &str = "\
 Shows everything that is known of one run: its phases, every attempt with its request and its \
 end, its savepoints with what verification found, warnings, and what to do. For an application, \
-its newest run; for a location, the run that left it.";
+its newest run; for a location, the run that left it, or the savepoint itself where it was \
+adopted.";
 
 pub(super) const SHOW_EXAMPLES: &str = "\
 Examples:
@@ -185,7 +187,7 @@ Examples:
 
 pub(super) const LATEST: &str = "\
 Prints the path of the application's newest verified savepoint, and nothing else, on stdout. \
-Savepoints that are unverified or broken do not count. Also answers for applications that are no \
+Savepoints that are unverified or broken do not count; someone else's do, once adopted. Also answers for applications that are no \
 longer configured. Exits 1 if there is none, or none young enough.";
 
 pub(super) const LATEST_EXAMPLES: &str = "\
@@ -231,6 +233,26 @@ Examples:
       Can every byte be read? Slowly, beside other work.
   lowtide verify --deep --output json s3://archive/savepoint-aeb210-3f00d8f1a3c2
       With the checksum of each file, for a program.";
+
+pub(super) const ADOPT: &str = "\
+Lets a savepoint that someone else took into the catalog. It is read first, as `lowtide verify` \
+does at level 1: what is broken, or cannot be read, is refused.
+
+It enters as foreign: listed, and an answer of `latest`, but never deleted. With --own it becomes \
+Lowtide's own. One place is recorded once, under the platform's name for it (`paths`); adopting it \
+again only changes what the options ask for. A checkpoint stays foreign: it shares files with \
+others of its job.
+
+Exits 0 if it is in the catalog, 1 if it is broken or refused, 4 if it cannot be read.";
+
+pub(super) const ADOPT_EXAMPLES: &str = "\
+Examples:
+  lowtide adopt s3://state/manual/savepoint-aeb210-3f00d8f1a3c2 --application orders
+      From now on `lowtide list` knows it, and `lowtide latest` if it is the newest.
+  lowtide adopt /savepoints/savepoint-aeb210-3f00d8f1a3c2 --application orders --own
+      It is Lowtide's to keep and to delete.
+  lowtide adopt /copies/savepoint-1 --application orders --taken-at 2026-11-22T01:00:00Z
+      A copy, whose file says when it was copied.";
 
 pub(super) const GEN: &str = "\
 Generates the files that are derived from this program; `cargo xtask gen` calls it, and a test \

@@ -152,6 +152,9 @@ pub enum Command {
     /// Prove savepoints whole, wherever they lie; with --deep read every byte
     #[command(long_about = help::VERIFY, after_long_help = help::VERIFY_EXAMPLES)]
     Verify(Verify),
+    /// Let a savepoint that someone else took into the catalog
+    #[command(long_about = help::ADOPT, after_long_help = help::ADOPT_EXAMPLES)]
+    Adopt(Adopt),
     /// Generate the files that are derived from this program
     #[command(hide = true, long_about = help::GEN, after_long_help = help::GEN_EXAMPLES)]
     Gen(Gen),
@@ -286,6 +289,23 @@ pub struct Verify {
     /// With --deep, read no more than this in a second, such as 50MiB
     #[arg(long, value_name = "BYTES", requires = "deep", value_parser = values::bytes)]
     pub limit: Option<u64>,
+}
+
+/// `adopt`
+#[derive(Debug, Args)]
+pub struct Adopt {
+    /// The directory of a savepoint, or its `_metadata` file
+    #[arg(value_name = "LOCATION")]
+    pub location: String,
+    /// Whose savepoint it is, as `name` or `platform/name`
+    #[arg(long, value_name = "NAME")]
+    pub application: String,
+    /// It becomes Lowtide's own, and may be deleted by the rules
+    #[arg(long)]
+    pub own: bool,
+    /// When it was taken (RFC 3339) [default: when its `_metadata` was written]
+    #[arg(long, value_name = "TIME", value_parser = values::slot)]
+    pub taken_at: Option<Timestamp>,
 }
 
 /// `gen`

@@ -1,5 +1,6 @@
 //! One module a command. Each reads what it needs, prints its result, and says how it ended.
 
+pub mod adopt;
 pub mod check;
 pub mod generate;
 pub mod inspect;
