@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use lowtide_catalog::Catalog;
 use lowtide_core::name::{AppKey, ApplicationName, JobId, Location, PlatformName, RunId};
 use lowtide_core::savepoint::{Format, Provenance, Savepoint, Standing, Verification};
-use metadata::metadata;
+use metadata::{file, metadata};
 use shared::{Ended, Place, TWO};
 
 /// When the savepoint was taken, where the files cannot tell.
@@ -170,7 +170,8 @@ fn a_checkpoint_stays_someone_elses() {
     let place = Place::new(TWO);
     let directory = place.path("chk-7");
     fs::create_dir(&directory).unwrap();
-    fs::write(directory.join("_metadata"), metadata(Vec::new())).unwrap();
+    fs::write(directory.join("a"), "abc").unwrap();
+    fs::write(directory.join("_metadata"), metadata(vec![file("a", 3)])).unwrap();
     let own = place.run(&["adopt", "chk-7", "--application", "orders", "--own"]);
     assert_eq!(own.code, 1, "{}", own.text());
     assert!(own.stderr.contains("it is a checkpoint"), "{}", own.text());
