@@ -77,15 +77,14 @@ impl Tree {
             modified_at,
             needed: false,
         };
-        match self.directories.get_mut(directory) {
-            Some(there) => there.files.push(file),
-            None => {
-                let there = Directory {
-                    modified_at: None,
-                    files: vec![file],
-                };
-                self.directories.insert(directory.to_owned(), there);
-            }
+        if let Some(there) = self.directories.get_mut(directory) {
+            there.files.push(file);
+        } else {
+            let there = Directory {
+                modified_at: None,
+                files: vec![file],
+            };
+            self.directories.insert(directory.to_owned(), there);
         }
         Ok(())
     }
@@ -110,6 +109,7 @@ impl Tree {
         Listed {
             directories: self.directories,
             snapshots,
+            judged: BTreeMap::new(),
         }
     }
 }
@@ -120,6 +120,8 @@ pub struct Listed {
     directories: BTreeMap<String, Directory>,
     /// Directories of snapshots, and whether they have a `_metadata`.
     snapshots: BTreeMap<String, bool>,
+    /// What was judged so far.
+    judged: BTreeMap<String, Snapshot>,
 }
 
 /// What a snapshot is.
@@ -189,7 +191,7 @@ pub struct Orphan {
 }
 
 /// What lies under a prefix.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scan {
     /// Every snapshot, by path.
     pub snapshots: Vec<Snapshot>,
@@ -201,6 +203,22 @@ pub struct Scan {
     pub bytes: u64,
     /// Bytes outside of all snapshots' directories that whole ones need.
     pub shared_bytes: u64,
+}
+
+impl Scan {
+    /// Counts a file with the snapshot in whose directory it lies; whether it belongs to that, or is
+    /// needed.
+    fn counts(&mut self, file: &File, owner: Option<&mut Snapshot>) -> bool {
+        let Some(owner) = owner else {
+            if file.needed {
+                self.shared_bytes += file.bytes;
+            }
+            return file.needed;
+        };
+        owner.files += 1;
+        owner.own_bytes += file.bytes;
+        file.needed || owner.verdict != Verdict::Whole || &*file.name == METADATA
+    }
 }
 
 /// What came of reading a snapshot.
@@ -234,10 +252,13 @@ impl Judged {
 }
 
 impl Listed {
-    /// The directories that have a `_metadata`, which is to be read.
-    pub fn complete(&self) -> Vec<String> {
-        let complete = self.snapshots.iter().filter(|(_, complete)| **complete);
-        complete.map(|(path, _)| path.clone()).collect()
+    /// The directories that have a `_metadata`, which is to be read, and its size in bytes.
+    pub fn complete(&self) -> Vec<(String, u64)> {
+        let complete = self.snapshots.keys().filter_map(|path| {
+            let metadata = find(&self.directories, path, METADATA)?;
+            Some((path.clone(), metadata.bytes))
+        });
+        complete.collect()
     }
 
     /// The reading of a snapshot, if the listing shows every file that it needs, with its right size;
@@ -273,53 +294,83 @@ impl Listed {
         find(&self.directories, directory, name).map(|file| file.bytes)
     }
 
-    /// Judges it all, from what came of reading each of [`Listed::complete`].
-    pub fn scan(
-        mut self,
-        judged: BTreeMap<String, Judged>,
+    /// Judges one of [`Listed::complete`]; what a whole one needs is no orphan. `below` says where a
+    /// file lies from the prefix on.
+    pub fn judge(
+        &mut self,
+        path: &str,
+        judged: &Judged,
         below: impl Fn(&Location) -> Option<String>,
-        now: Timestamp,
-    ) -> Scan {
-        let mut snapshots: BTreeMap<String, Snapshot> = BTreeMap::new();
-        let all = std::mem::take(&mut self.snapshots);
-        for path in all.keys() {
-            let snapshot = match judged.get(path) {
-                Some(judged) => self.read(path, judged, &all, &below),
-                None => self.unread(path, now),
-            };
-            snapshots.insert(path.clone(), snapshot);
+    ) {
+        let metadata = find(&self.directories, path, METADATA);
+        let mut snapshot = Snapshot {
+            written_at: metadata.and_then(|file| file.modified_at),
+            ..blank(path)
+        };
+        match judged {
+            Judged::Unreadable(reason) => {
+                snapshot.verdict = Verdict::Unreadable;
+                snapshot.reason = Some(reason.clone());
+            }
+            Judged::Read {
+                report,
+                files,
+                is_checkpoint,
+            } => {
+                snapshot.is_checkpoint = is_checkpoint.unwrap_or(snapshot.is_checkpoint);
+                snapshot.findings.clone_from(&report.findings);
+                snapshot.findings_total = report.findings_total;
+                let places: Vec<Option<String>> =
+                    files.iter().map(|file| below(&file.location)).collect();
+                snapshot.elsewhere_bytes = self.elsewhere_bytes(path, files, &places);
+                if report.is_whole() {
+                    places.iter().flatten().for_each(|place| self.need(place));
+                } else {
+                    snapshot.verdict = Verdict::Broken;
+                }
+            }
+        }
+        self.judged.insert(path.to_owned(), snapshot);
+    }
+
+    /// Bytes of the files that lie outside of the snapshot's own directory.
+    fn elsewhere_bytes(&self, path: &str, files: &[FileSeen], places: &[Option<String>]) -> u64 {
+        let mut bytes = 0;
+        let mut counted: Option<&Location> = None;
+        for (file, place) in files.iter().zip(places) {
+            // In order of location; a file may have a rule for each piece in it.
+            if counted.replace(&file.location) == Some(&file.location) {
+                continue;
+            }
+            let place = place.as_deref();
+            if place.and_then(|place| owner(&self.snapshots, split(place).0)) != Some(path) {
+                bytes += file.found_bytes.unwrap_or(0);
+            }
+        }
+        bytes
+    }
+
+    /// Sums it up, once all of [`Listed::complete`] are judged. One that is not cannot be told of,
+    /// and counts as unreadable.
+    pub fn scan(mut self, now: Timestamp) -> Scan {
+        let mut snapshots = std::mem::take(&mut self.judged);
+        for (path, complete) in &self.snapshots {
+            if !snapshots.contains_key(path) {
+                snapshots.insert(path.clone(), self.unjudged(path, *complete, now));
+            }
         }
         let can_tell = !snapshots
             .values()
             .any(|it| it.verdict == Verdict::Unreadable);
-        let mut sum = Scan {
-            snapshots: Vec::new(),
-            orphans: None,
-            files: 0,
-            bytes: 0,
-            shared_bytes: 0,
-        };
+        let mut sum = Scan::default();
         let mut orphans = Vec::new();
         for (path, directory) in &self.directories {
-            let owner = owner(&all, path).map(str::to_owned);
-            let mut owner = owner.and_then(|owner| snapshots.get_mut(&owner));
+            let owner = owner(&self.snapshots, path);
+            let mut owner = owner.and_then(|owner| snapshots.get_mut(owner));
             for file in &directory.files {
                 sum.files += 1;
                 sum.bytes += file.bytes;
-                let belongs = match &mut owner {
-                    Some(owner) => {
-                        owner.files += 1;
-                        owner.own_bytes += file.bytes;
-                        owner.verdict != Verdict::Whole || &*file.name == METADATA
-                    }
-                    None => {
-                        if file.needed {
-                            sum.shared_bytes += file.bytes;
-                        }
-                        false
-                    }
-                };
-                if !belongs && !file.needed {
+                if !sum.counts(file, owner.as_deref_mut()) {
                     orphans.push(orphan(path, file, now));
                 }
             }
@@ -329,57 +380,14 @@ impl Listed {
         sum
     }
 
-    /// A snapshot whose `_metadata` was read. What a whole one needs is marked.
-    fn read(
-        &mut self,
-        path: &str,
-        judged: &Judged,
-        all: &BTreeMap<String, bool>,
-        below: &impl Fn(&Location) -> Option<String>,
-    ) -> Snapshot {
-        let metadata = find(&self.directories, path, METADATA);
-        let mut snapshot = Snapshot {
-            written_at: metadata.and_then(|file| file.modified_at),
-            ..blank(path)
-        };
-        let (report, files, is_checkpoint) = match judged {
-            Judged::Read {
-                report,
-                files,
-                is_checkpoint,
-            } => (report, files, is_checkpoint),
-            Judged::Unreadable(reason) => {
-                snapshot.verdict = Verdict::Unreadable;
-                snapshot.reason = Some(reason.clone());
-                return snapshot;
-            }
-        };
-        snapshot.is_checkpoint = is_checkpoint.unwrap_or(snapshot.is_checkpoint);
-        snapshot.findings.clone_from(&report.findings);
-        snapshot.findings_total = report.findings_total;
-        if !report.is_whole() {
-            snapshot.verdict = Verdict::Broken;
+    /// A snapshot of which nothing was read: it has no `_metadata`.
+    fn unjudged(&self, path: &str, complete: bool, now: Timestamp) -> Snapshot {
+        if complete {
+            return Snapshot {
+                verdict: Verdict::Unreadable,
+                ..blank(path)
+            };
         }
-        let mut counted: Option<&Location> = None;
-        for file in files {
-            // In order of location; a file may have a rule for each piece in it.
-            if counted.replace(&file.location) == Some(&file.location) {
-                continue;
-            }
-            let place = below(&file.location);
-            let owner = place.as_deref().and_then(|place| owner(all, split(place).0));
-            if owner != Some(path) {
-                snapshot.elsewhere_bytes += file.found_bytes.unwrap_or(0);
-            }
-            if let Some(place) = place.filter(|_| report.is_whole()) {
-                self.need(&place);
-            }
-        }
-        snapshot
-    }
-
-    /// A snapshot that has no `_metadata`.
-    fn unread(&self, path: &str, now: Timestamp) -> Snapshot {
         let within = format!("{path}/");
         let below = self.directories.range(within.clone()..);
         let below = below.take_while(|(it, _)| it.starts_with(&within));

@@ -4,7 +4,7 @@
 //! not be made is a [`Fault`](crate::fault::Fault) and never comes here.
 
 use flink_metadata::FilePath;
-pub use flink_metadata::{Metadata, ParseError, SizeRule, parse};
+pub use flink_metadata::{Metadata, ParseError, ParseErrorKind, SizeRule, parse};
 use serde::{Deserialize, Serialize};
 
 use crate::name::Location;

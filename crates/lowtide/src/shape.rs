@@ -5,8 +5,10 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use lowtide_core::name::Location;
 use lowtide_core::run::{self, AttemptEnd, Outcome};
-use lowtide_core::savepoint::{self, Format, Provenance, Verification};
+use lowtide_core::savepoint::{self, Format, Provenance, Standing, Verification};
+use lowtide_core::scan;
 use lowtide_core::verify::{OperatorReport, Report};
 use lowtide_world::store::deep;
 use serde::Serialize;
@@ -163,6 +165,108 @@ pub struct Adopted {
     pub savepoint: Detailed,
     /// What people should know.
     pub warnings: Vec<String>,
+}
+
+/// What `scan` prints.
+#[derive(Debug, Serialize)]
+pub struct Scanned {
+    /// What was scanned.
+    pub prefix: String,
+    /// Files under it.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Bytes outside of all snapshots' directories that whole ones need.
+    pub shared_bytes: u64,
+    /// Every snapshot, by location.
+    pub snapshots: Vec<ScannedOne>,
+    /// Bytes of all orphans.
+    pub orphan_bytes: Option<u64>,
+    /// Every file that no whole snapshot needs; `null` if a snapshot cannot be read.
+    pub orphans: Option<Vec<Orphan>>,
+}
+
+/// One snapshot that `scan` found.
+#[derive(Debug, Serialize)]
+pub struct ScannedOne {
+    /// Where it lies.
+    pub location: String,
+    /// `whole`, `broken`, `unreadable`, `aborted` or `unfinished`.
+    pub verdict: &'static str,
+    /// `savepoint` or `checkpoint`.
+    pub kind: &'static str,
+    /// `kept`, `late`, `orphan` or `foreign`, where there is a catalog.
+    pub standing: Option<&'static str>,
+    /// Its platform and application, if the catalog knows it.
+    pub application: Option<String>,
+    /// When its `_metadata` was written, or else its newest file.
+    pub written_at: Option<Timestamp>,
+    /// Files in its directory.
+    pub files: u64,
+    /// Bytes of them.
+    pub own_bytes: u64,
+    /// Bytes of the files elsewhere that it needs.
+    pub elsewhere_bytes: u64,
+    /// What is wrong; the first of them, if there are many.
+    pub findings: Vec<String>,
+    /// How many findings there are.
+    pub findings_total: u64,
+    /// Why it could not be read.
+    pub reason: Option<String>,
+}
+
+/// A file that no whole snapshot needs.
+#[derive(Debug, Serialize)]
+pub struct Orphan {
+    /// Where it lies.
+    pub location: String,
+    /// How large it is.
+    pub bytes: u64,
+    /// When it was last written.
+    pub modified_at: Option<Timestamp>,
+    /// Whether that is so lately that a running job may be about to need it.
+    pub recent: bool,
+}
+
+impl ScannedOne {
+    /// A snapshot at a location. `known` is what the catalog has of it, where there is one.
+    pub fn new(
+        snapshot: &scan::Snapshot,
+        location: &Location,
+        known: Option<Option<&savepoint::Savepoint>>,
+    ) -> Self {
+        let standing = known.map(|known| known.map_or(Standing::Foreign, |it| it.standing));
+        Self {
+            location: location.to_string(),
+            verdict: snapshot.verdict.as_str(),
+            kind: if snapshot.is_checkpoint {
+                "checkpoint"
+            } else {
+                "savepoint"
+            },
+            standing: standing.map(Standing::as_str),
+            application: known.flatten().map(|it| it.application.to_string()),
+            written_at: snapshot.written_at,
+            files: snapshot.files,
+            own_bytes: snapshot.own_bytes,
+            elsewhere_bytes: snapshot.elsewhere_bytes,
+            findings: snapshot.findings.clone(),
+            findings_total: snapshot.findings_total,
+            reason: snapshot.reason.clone(),
+        }
+    }
+}
+
+impl Orphan {
+    /// An orphan at a location.
+    pub fn new(orphan: &scan::Orphan, location: &Location) -> Self {
+        Self {
+            location: location.to_string(),
+            bytes: orphan.bytes,
+            modified_at: orphan.modified_at,
+            recent: orphan.is_recent,
+        }
+    }
 }
 
 /// What verification found.

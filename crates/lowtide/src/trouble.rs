@@ -131,6 +131,12 @@ pub enum Trouble {
         #[source]
         source: Fault,
     },
+    /// `scan` of a directory in which everything belongs to snapshots beside it.
+    #[error("{location} holds what snapshots beside it share")]
+    SharedPrefix {
+        /// Where it lies.
+        location: Location,
+    },
     /// `adopt` of something that is broken.
     #[error("{location} is broken")]
     NotWhole {
@@ -226,6 +232,7 @@ impl Trouble {
             | Self::NoCatalog { .. }
             | Self::NoTarget { .. }
             | Self::NoJobName { .. }
+            | Self::SharedPrefix { .. }
             | Self::CatalogOpen { .. }
             | Self::Platform { .. } => Exit::Usage,
             Self::Unreadable { .. } => Exit::Unverified,
@@ -297,6 +304,10 @@ impl Trouble {
             }],
             Self::NoRuns { application } => vec![format!("take one: lowtide take {application}")],
             Self::Unreadable { source, .. } | Self::NoSlot { source, .. } => source.hint.clone().into_iter().collect(),
+            Self::SharedPrefix { .. } => vec![
+                "scan the directory above it: without the snapshots, all of it would look like orphans"
+                    .to_owned(),
+            ],
             Self::NotWhole { .. } => {
                 vec!["nothing was recorded: a job could not be restored from it".to_owned()]
             }
@@ -452,6 +463,9 @@ mod tests {
             Trouble::NoSlot {
                 job: "lowtide-29300100".into(),
                 source: Fault::permanent("the API server says no").hint("the Role lacks a verb"),
+            },
+            Trouble::SharedPrefix {
+                location: Location::new("/checkpoints/5f9c/shared"),
             },
             Trouble::NotWhole {
                 location: Location::new("/savepoints/savepoint-1-2"),

@@ -12,6 +12,7 @@ mod object;
 mod operator;
 mod place;
 pub mod settings;
+pub mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -132,6 +133,16 @@ impl Paths {
             .collect();
         pairs.sort_by_key(|(from, _)| std::cmp::Reverse(from.as_str().len()));
         Self { pairs, stores }
+    }
+
+    /// Whether a location, or something below it, is what the platform calls a place, or where one
+    /// is reached.
+    pub fn concern(&self, location: &Location) -> bool {
+        let location = location.as_str();
+        let places = self.pairs.iter().flat_map(|(from, to)| [from, to]);
+        places
+            .map(Location::as_str)
+            .any(|it| below(location, it).is_some() || below(it, location).is_some())
     }
 
     /// Every name of a location's place, the platform's own first: what the catalog knows it by.

@@ -254,6 +254,33 @@ Examples:
   lowtide adopt /copies/savepoint-1 --application orders --taken-at 2026-11-22T01:00:00Z
       A copy, whose file says when it was copied.";
 
+pub(super) const SCAN: &str = "\
+Lists everything under a prefix, wherever it lies, and reads the `_metadata` of each snapshot there: \
+savepoints and retained checkpoints. It changes nothing, and needs no configuration; with one that \
+has a catalog, it also says which application a snapshot is of, and as what it is known.
+
+  whole       every file that it needs is there with its right size
+  broken      it was read, and is wrong
+  unreadable  it could not be read: it may be whole
+  aborted     a directory of a snapshot without `_metadata`
+  unfinished  the same, written to within ten minutes: it may be in progress
+
+The standing of what the catalog does not know is foreign. `own` is what lies in a snapshot's own \
+directory, `elsewhere` what it needs besides: retained checkpoints of one job share files.
+
+Orphans are files that no whole snapshot under the prefix needs, and that lie in the directory of no \
+other. What runs is not asked: a job may use files that no snapshot names yet. So scan the directory \
+above all checkpoints of a job, and think before anything is deleted.
+
+Exits 0, or 1 if a snapshot is broken or there is none, 4 if one cannot be read.";
+
+pub(super) const SCAN_EXAMPLES: &str = "\
+Examples:
+  lowtide scan s3://state/checkpoints/5f9c2a
+      What retains a job's checkpoints, and what is left over?
+  lowtide scan /savepoints --output json
+      Everything, file by file, for a program.";
+
 pub(super) const GEN: &str = "\
 Generates the files that are derived from this program; `cargo xtask gen` calls it, and a test \
 fails when they are stale.";

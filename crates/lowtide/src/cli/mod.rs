@@ -155,6 +155,9 @@ pub enum Command {
     /// Let a savepoint that someone else took into the catalog
     #[command(long_about = help::ADOPT, after_long_help = help::ADOPT_EXAMPLES)]
     Adopt(Adopt),
+    /// Show what lies under a prefix: snapshots, and files that none of them needs
+    #[command(long_about = help::SCAN, after_long_help = help::SCAN_EXAMPLES)]
+    Scan(Scan),
     /// Generate the files that are derived from this program
     #[command(hide = true, long_about = help::GEN, after_long_help = help::GEN_EXAMPLES)]
     Gen(Gen),
@@ -306,6 +309,14 @@ pub struct Adopt {
     /// When it was taken (RFC 3339) [default: when its `_metadata` was written]
     #[arg(long, value_name = "TIME", value_parser = values::slot)]
     pub taken_at: Option<Timestamp>,
+}
+
+/// `scan`
+#[derive(Debug, Args)]
+pub struct Scan {
+    /// A directory, or the beginning of a store's keys, with everything below it
+    #[arg(value_name = "PREFIX")]
+    pub prefix: String,
 }
 
 /// `gen`

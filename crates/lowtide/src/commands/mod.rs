@@ -9,6 +9,7 @@ pub mod list;
 pub mod pause;
 pub mod plan;
 pub mod resolve;
+pub mod scan;
 pub mod serve;
 pub mod show;
 pub mod take;
