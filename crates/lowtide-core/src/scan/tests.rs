@@ -9,15 +9,14 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap()
 }
 
-/// Long ago, and just now.
-fn at(minutes_ago: i64) -> Option<Timestamp> {
-    Some(now() - SignedDuration::from_mins(minutes_ago))
+fn at(minutes_ago: i64) -> Timestamp {
+    now() - SignedDuration::from_mins(minutes_ago)
 }
 
 fn tree(files: &[(&str, u64)]) -> Tree {
     let mut tree = Tree::default();
     for (path, bytes) in files {
-        tree.file(path, *bytes, at(60)).unwrap();
+        tree.file(path, *bytes, Some(at(60))).unwrap();
     }
     tree
 }
@@ -172,10 +171,10 @@ fn nothing_is_an_orphan_while_a_snapshot_cannot_be_read() {
 #[test]
 fn without_metadata_it_is_aborted_or_unfinished() {
     let mut tree = tree(&[("savepoint-1/a/file", 7), ("notes/chk-x/file", 1)]);
-    tree.directory("chk-5", at(60));
-    tree.directory("chk-6", at(60));
-    tree.file("chk-6/young", 2, at(9)).unwrap();
-    tree.directory("chk-7", at(1));
+    tree.directory("chk-5", Some(at(60)));
+    tree.directory("chk-6", Some(at(60)));
+    tree.file("chk-6/young", 2, Some(at(9))).unwrap();
+    tree.directory("chk-7", Some(at(1)));
     let scan = tree.listed(&prefix()).scan(now());
     assert_eq!(
         told(&scan),
@@ -187,7 +186,7 @@ fn without_metadata_it_is_aborted_or_unfinished() {
         ]
     );
     let last = &scan.snapshots[3];
-    assert_eq!((last.files, last.own_bytes, last.written_at), (1, 7, at(60)));
+    assert_eq!((last.files, last.own_bytes, last.written_at), (1, 7, Some(at(60))));
     // Their files are told with them.
     assert_eq!(orphans(&scan), ["notes/chk-x/file"]);
 }
@@ -237,9 +236,9 @@ fn the_listing_alone_does_only_where_it_shows_every_file() {
 #[test]
 fn young_orphans_are_marked() {
     let mut tree = Tree::default();
-    tree.file("shared/old", 1, at(10)).unwrap();
+    tree.file("shared/old", 1, Some(at(10))).unwrap();
     tree.file("shared/undated", 1, None).unwrap();
-    tree.file("shared/young", 1, at(9)).unwrap();
+    tree.file("shared/young", 1, Some(at(9))).unwrap();
     let scan = tree.listed(&prefix()).scan(now());
     let marks: Vec<bool> = scan.orphans.unwrap().iter().map(|it| it.is_recent).collect();
     assert_eq!(marks, [false, false, true]);

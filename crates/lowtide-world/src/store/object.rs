@@ -106,7 +106,7 @@ pub(super) async fn completed_at(
         .stat(&object.key)
         .await
         .map_err(|error| fault::of(&error, "look at", &object.to_string()))?;
-    let at = metadata.last_modified().map(|at| at.into_inner());
+    let at = metadata.last_modified().map(opendal::raw::Timestamp::into_inner);
     Ok(at)
 }
 
@@ -311,7 +311,7 @@ pub(super) async fn walk(
             continue;
         };
         let metadata = entry.metadata();
-        let modified_at = metadata.last_modified().map(|at| at.into_inner());
+        let modified_at = metadata.last_modified().map(opendal::raw::Timestamp::into_inner);
         each(if metadata.is_file() {
             walk::Entry::File {
                 path: path.to_owned(),
