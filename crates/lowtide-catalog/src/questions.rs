@@ -90,7 +90,7 @@ impl Catalog {
         let doing = "listing savepoints";
         let standings = filter.standings.as_ref().map(|standings| {
             let words = standings.iter().map(|standing| standing.as_str());
-            serde_json::Value::from_iter(words).to_string()
+            words.collect::<serde_json::Value>().to_string()
         });
         let verification = filter.only_good.then_some("verified");
         let Some(keys) = &filter.applications else {
@@ -151,10 +151,7 @@ impl Catalog {
     }
 
     /// The savepoints of these places, by location.
-    pub async fn savepoints_at(
-        &self,
-        places: &[Location],
-    ) -> Result<Vec<Savepoint>, CatalogError> {
+    pub async fn savepoints_at(&self, places: &[Location]) -> Result<Vec<Savepoint>, CatalogError> {
         let rows = sqlx::query(sql::SAVEPOINTS_AT)
             .bind(array(places))
             .fetch_all(&self.readers)
@@ -200,7 +197,8 @@ impl Catalog {
 
 /// Places as SQLite takes a list: an array in JSON.
 pub(crate) fn array(places: &[Location]) -> String {
-    serde_json::Value::from_iter(places.iter().map(Location::as_str)).to_string()
+    let texts = places.iter().map(Location::as_str);
+    texts.collect::<serde_json::Value>().to_string()
 }
 
 fn one<T: serde::de::DeserializeOwned>(row: Option<&SqliteRow>) -> Result<Option<T>, CatalogError> {

@@ -18,8 +18,8 @@
 use jiff::Timestamp;
 
 use crate::name::{AppKey, Location};
-use crate::scan::is_checkpoint_name;
 use crate::savepoint::{Format, Provenance, Savepoint, Standing, Verification};
+use crate::scan::is_checkpoint_name;
 use crate::verify::{Metadata, Report};
 
 /// What a person asks for.
@@ -118,7 +118,11 @@ pub fn adopt(
             provenance: Provenance::Adopted {
                 adopted_at: ask.now,
             },
-            standing: if ask.own { Standing::Kept } else { Standing::Foreign },
+            standing: if ask.own {
+                Standing::Kept
+            } else {
+                Standing::Foreign
+            },
             format: proven.format,
             taken_at: proven.taken_at,
             duration_ms: None,
@@ -240,7 +244,10 @@ mod tests {
     fn what_is_new_enters_as_foreign_or_as_ours() {
         let foreign = entered(false);
         assert_eq!(foreign.standing, Standing::Foreign);
-        assert_eq!((foreign.taken_at, foreign.format), (at(100), Format::Native));
+        assert_eq!(
+            (foreign.taken_at, foreign.format),
+            (at(100), Format::Native)
+        );
         assert_eq!(foreign.run(), None);
         assert!(foreign.is_good());
         assert_eq!(entered(true).standing, Standing::Kept);
@@ -297,8 +304,7 @@ mod tests {
     fn what_was_not_proven_takes_the_proof() {
         for standing in [Standing::Kept, Standing::Late, Standing::Foreign] {
             let before = of_run(standing, unread());
-            let Adoption::Amend(after) =
-                adopt(&ask(false), proven(), Some(&before), true).unwrap()
+            let Adoption::Amend(after) = adopt(&ask(false), proven(), Some(&before), true).unwrap()
             else {
                 panic!("it changes");
             };
@@ -317,7 +323,12 @@ mod tests {
             application: key("payments"),
             ..ask(false)
         };
-        for standing in [Standing::Kept, Standing::Late, Standing::Orphan, Standing::Foreign] {
+        for standing in [
+            Standing::Kept,
+            Standing::Late,
+            Standing::Orphan,
+            Standing::Foreign,
+        ] {
             let refused = adopt(&elsewhere, proven(), Some(&of_run(standing, whole())), true);
             let wanted = Refusal::OfAnother {
                 application: key("orders"),

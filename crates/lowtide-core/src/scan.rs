@@ -56,7 +56,10 @@ pub struct TooMany;
 impl Tree {
     /// Adds a directory, which may have no files.
     pub fn directory(&mut self, path: &str, modified_at: Option<Timestamp>) {
-        self.directories.entry(path.to_owned()).or_default().modified_at = modified_at;
+        self.directories
+            .entry(path.to_owned())
+            .or_default()
+            .modified_at = modified_at;
     }
 
     /// Adds a file.
@@ -98,7 +101,11 @@ impl Tree {
         for path in self.directories.keys() {
             let mut above = Some(path.as_str());
             while let Some(path) = above {
-                let name = if path.is_empty() { prefix.last() } else { split(path).1 };
+                let name = if path.is_empty() {
+                    prefix.last()
+                } else {
+                    split(path).1
+                };
                 let complete = find(&self.directories, path, METADATA).is_some();
                 if complete || is_named_as_snapshot(name) {
                     snapshots.insert(path.to_owned(), complete);
@@ -418,7 +425,9 @@ impl Listed {
         let Some(directory) = self.directories.get_mut(directory) else {
             return;
         };
-        let at = directory.files.binary_search_by(|file| (*file.name).cmp(name));
+        let at = directory
+            .files
+            .binary_search_by(|file| (*file.name).cmp(name));
         if let Ok(at) = at {
             directory.files[at].needed = true;
         }

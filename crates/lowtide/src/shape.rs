@@ -229,13 +229,14 @@ pub struct Orphan {
 }
 
 impl ScannedOne {
-    /// A snapshot at a location. `known` is what the catalog has of it, where there is one.
+    /// A snapshot at a location, with its standing where there is a catalog, and what that has of
+    /// it.
     pub fn new(
         snapshot: &scan::Snapshot,
         location: &Location,
-        known: Option<Option<&savepoint::Savepoint>>,
+        standing: Option<Standing>,
+        known: Option<&savepoint::Savepoint>,
     ) -> Self {
-        let standing = known.map(|known| known.map_or(Standing::Foreign, |it| it.standing));
         Self {
             location: location.to_string(),
             verdict: snapshot.verdict.as_str(),
@@ -245,7 +246,7 @@ impl ScannedOne {
                 "savepoint"
             },
             standing: standing.map(Standing::as_str),
-            application: known.flatten().map(|it| it.application.to_string()),
+            application: known.map(|it| it.application.to_string()),
             written_at: snapshot.written_at,
             files: snapshot.files,
             own_bytes: snapshot.own_bytes,

@@ -143,7 +143,7 @@ pub enum Trouble {
         /// Where it lies.
         location: Location,
         /// What is wrong with it.
-        report: Report,
+        report: Box<Report>,
     },
     /// `adopt` of something that cannot be what was asked for.
     #[error("cannot adopt {location}")]
@@ -469,11 +469,11 @@ mod tests {
             },
             Trouble::NotWhole {
                 location: Location::new("/savepoints/savepoint-1-2"),
-                report: Report {
+                report: Box::new(Report {
                     findings: names(&["missing: file:/savepoints/savepoint-1-2/a"]),
                     findings_total: 3,
                     ..Report::default()
-                },
+                }),
             },
             Trouble::NotAdopted {
                 location: Location::new("/savepoints/savepoint-1-2"),

@@ -88,13 +88,26 @@ fn adopting_again_makes_no_second_entry() {
     assert_eq!(again.code, 0, "{}", again.text());
     assert!(again.stderr.contains("already"), "{}", again.text());
     // By its file, and in another spelling.
-    let file = format!("file://{}//_metadata", place.path("savepoint-0102").display());
-    let spelled = place.run(&["adopt", &file, "--application", "session/orders", "-o", "json"]);
+    let file = format!(
+        "file://{}//_metadata",
+        place.path("savepoint-0102").display()
+    );
+    let spelled = place.run(&[
+        "adopt",
+        &file,
+        "--application",
+        "session/orders",
+        "-o",
+        "json",
+    ]);
     assert_eq!(spelled.json()["change"], "none");
     assert_eq!(listed(&place).len(), 1);
 
     let owned = adopt(&place, &["--own", "-o", "json"]).json();
-    assert_eq!((owned["change"].as_str(), owned["standing"].as_str()), (Some("changed"), Some("kept")));
+    assert_eq!(
+        (owned["change"].as_str(), owned["standing"].as_str()),
+        (Some("changed"), Some("kept"))
+    );
     // Not back by a second `adopt`.
     assert_eq!(adopt(&place, &["-o", "json"]).json()["standing"], "kept");
     let all = listed(&place);
@@ -107,14 +120,31 @@ fn who_adopted_it_for_the_wrong_application_can_say_so() {
     adopt(&place, &[]);
     let moved = place.run(&["adopt", "savepoint-0102", "--application", "payments"]);
     assert_eq!(moved.code, 0, "{}", moved.text());
-    assert!(moved.stderr.contains("foreign of session/orders"), "{}", moved.text());
+    assert!(
+        moved.stderr.contains("foreign of session/orders"),
+        "{}",
+        moved.text()
+    );
     let all = listed(&place);
-    assert_eq!((all.len(), all[0]["application"].as_str()), (1, Some("payments")));
+    assert_eq!(
+        (all.len(), all[0]["application"].as_str()),
+        (1, Some("payments"))
+    );
     // What is ours is not given away.
-    place.run(&["adopt", "savepoint-0102", "--application", "payments", "--own"]);
+    place.run(&[
+        "adopt",
+        "savepoint-0102",
+        "--application",
+        "payments",
+        "--own",
+    ]);
     let refused = adopt(&place, &[]);
     assert_eq!(refused.code, 1, "{}", refused.text());
-    assert!(refused.stderr.contains("session/payments"), "{}", refused.text());
+    assert!(
+        refused.stderr.contains("session/payments"),
+        "{}",
+        refused.text()
+    );
 }
 
 #[test]
@@ -155,12 +185,22 @@ fn a_mounted_place_has_the_platforms_name() {
     let mount = place.path("");
     let config = TWO.replace(
         "\"http://127.0.0.1:9\" }",
-        &format!("\"http://127.0.0.1:9\", paths: {{ \"s3://state\": \"{}\" }} }}", mount.display()),
+        &format!(
+            "\"http://127.0.0.1:9\", paths: {{ \"s3://state\": \"{}\" }} }}",
+            mount.display()
+        ),
     );
     fs::write(place.path("lowtide.yaml"), config).unwrap();
     let adopted = adopt(&place, &["-o", "json"]);
     assert_eq!(adopted.json()["location"], "s3://state/savepoint-0102");
-    let same = place.run(&["adopt", "s3://state/savepoint-0102", "--application", "orders", "-o", "json"]);
+    let same = place.run(&[
+        "adopt",
+        "s3://state/savepoint-0102",
+        "--application",
+        "orders",
+        "-o",
+        "json",
+    ]);
     assert_eq!(same.json()["change"], "none");
     assert_eq!(listed(&place).len(), 1);
 }
@@ -177,10 +217,21 @@ fn a_checkpoint_stays_someone_elses() {
     assert!(own.stderr.contains("it is a checkpoint"), "{}", own.text());
     let foreign = place.run(&["adopt", "chk-7", "--application", "orders"]);
     assert_eq!(foreign.code, 0, "{}", foreign.text());
-    assert!(foreign.stderr.contains("warning: it is a checkpoint"), "{}", foreign.text());
+    assert!(
+        foreign.stderr.contains("warning: it is a checkpoint"),
+        "{}",
+        foreign.text()
+    );
     // When its `_metadata` was written.
-    let taken_at: Timestamp = listed(&place)[0]["taken_at"].as_str().unwrap().parse().unwrap();
-    let modified = fs::metadata(directory.join("_metadata")).unwrap().modified().unwrap();
+    let taken_at: Timestamp = listed(&place)[0]["taken_at"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let modified = fs::metadata(directory.join("_metadata"))
+        .unwrap()
+        .modified()
+        .unwrap();
     assert_eq!(taken_at, Timestamp::try_from(modified).unwrap());
 }
 

@@ -96,15 +96,25 @@ fn verdicts(told: &Value) -> Vec<(&str, &str)> {
     let all = told["snapshots"].as_array().unwrap().iter();
     all.map(|one| {
         let location = one["location"].as_str().unwrap();
-        (location.rsplit('/').next().unwrap(), one["verdict"].as_str().unwrap())
+        (
+            location.rsplit('/').next().unwrap(),
+            one["verdict"].as_str().unwrap(),
+        )
     })
     .collect()
 }
 
 fn orphans(told: &Value) -> Vec<&str> {
     let all = told["orphans"].as_array().unwrap().iter();
-    all.map(|one| one["location"].as_str().unwrap().rsplit('/').next().unwrap())
-        .collect()
+    all.map(|one| {
+        one["location"]
+            .as_str()
+            .unwrap()
+            .rsplit('/')
+            .next()
+            .unwrap()
+    })
+    .collect()
 }
 
 /// Without the directory's own path and without times of now, each other ones each time, and without the
@@ -112,11 +122,12 @@ fn orphans(told: &Value) -> Vec<&str> {
 fn text(place: &Place, ended: &Ended) -> String {
     let text = place.text(ended);
     let lines = text.lines().map(|line| {
-        let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
-        let cells = cells.map(|cell| match cell.starts_with("20") && cell.ends_with("UTC") {
-            true => "TIME",
-            false => cell,
-        });
+        let cells = line
+            .split("  ")
+            .map(str::trim)
+            .filter(|cell| !cell.is_empty());
+        let is_time = |cell: &str| cell.starts_with("20") && cell.ends_with("UTC");
+        let cells = cells.map(|cell| if is_time(cell) { "TIME" } else { cell });
         cells.collect::<Vec<_>>().join("  ")
     });
     lines.collect::<Vec<_>>().join("\n")
@@ -149,15 +160,24 @@ fn every_file_is_told_once() {
         ]
     );
     let lost = by_path(&told, "aa-2")["findings"][0].as_str().unwrap();
-    assert!(lost.starts_with("missing: ") && lost.ends_with("/lost"), "{lost}");
+    assert!(
+        lost.starts_with("missing: ") && lost.ends_with("/lost"),
+        "{lost}"
+    );
     assert_eq!(orphans(&told), ["left-1", "left-2"]);
     assert_eq!(told["orphan_bytes"], 42);
     let seven = by_path(&told, "chk-7");
-    assert_eq!((seven["elsewhere_bytes"].as_u64(), seven["kind"].as_str()), (Some(1_000), Some("checkpoint")));
+    assert_eq!(
+        (seven["elsewhere_bytes"].as_u64(), seven["kind"].as_str()),
+        (Some(1_000), Some("checkpoint"))
+    );
     assert_eq!(by_path(&told, "chk-8")["elsewhere_bytes"], 1_200);
     // Each file is in one of three sums.
     let all = told["snapshots"].as_array().unwrap();
-    let own: u64 = all.iter().map(|one| one["own_bytes"].as_u64().unwrap()).sum();
+    let own: u64 = all
+        .iter()
+        .map(|one| one["own_bytes"].as_u64().unwrap())
+        .sum();
     let sum = own + told["shared_bytes"].as_u64().unwrap() + 42;
     assert_eq!(told["bytes"], sum);
     assert_eq!(told["files"], 12);
@@ -169,13 +189,25 @@ fn every_file_is_told_once() {
 fn the_catalog_says_whose_they_are() {
     let place = Place::new(TWO);
     lay_out(&place);
-    let adopted = place.run(&["adopt", "state/savepoint-aa-1", "--application", "orders", "--own"]);
+    let adopted = place.run(&[
+        "adopt",
+        "state/savepoint-aa-1",
+        "--application",
+        "orders",
+        "--own",
+    ]);
     assert_eq!(adopted.code, 0, "{}", adopted.text());
     let told = place.run(&["scan", "state", "-o", "json"]).json();
     let ours = by_path(&told, "aa-1");
-    assert_eq!((ours["standing"].as_str(), ours["application"].as_str()), (Some("kept"), Some("session/orders")));
+    assert_eq!(
+        (ours["standing"].as_str(), ours["application"].as_str()),
+        (Some("kept"), Some("session/orders"))
+    );
     let other = by_path(&told, "chk-7");
-    assert_eq!((other["standing"].as_str(), &other["application"]), (Some("foreign"), &Value::Null));
+    assert_eq!(
+        (other["standing"].as_str(), &other["application"]),
+        (Some("foreign"), &Value::Null)
+    );
 }
 
 #[test]
@@ -190,7 +222,11 @@ fn orphans_are_not_told_while_a_snapshot_cannot_be_read() {
     let ended = place.run(&["scan", "state"]);
     assert_eq!(ended.code, 4, "{}", ended.text());
     assert!(ended.stdout.contains("cannot be told"), "{}", ended.text());
-    assert!(ended.stderr.contains("chk-8 is unreadable"), "{}", ended.text());
+    assert!(
+        ended.stderr.contains("chk-8 is unreadable"),
+        "{}",
+        ended.text()
+    );
     let told = place.run(&["scan", "state", "-o", "json"]).json();
     assert_eq!(told["orphans"], Value::Null);
 }
@@ -203,8 +239,16 @@ fn what_is_young_may_be_in_progress() {
     fs::write(place.path("state/job/shared/young"), "abc").unwrap();
     let ended = place.run(&["scan", "state/job"]);
     assert_eq!(ended.code, 0, "{}", ended.text());
-    assert!(ended.stdout.contains("2 whole, 1 unfinished"), "{}", ended.text());
-    assert!(ended.stderr.contains("warning: 1 of the orphans"), "{}", ended.text());
+    assert!(
+        ended.stdout.contains("2 whole, 1 unfinished"),
+        "{}",
+        ended.text()
+    );
+    assert!(
+        ended.stderr.contains("warning: 1 of the orphans"),
+        "{}",
+        ended.text()
+    );
 }
 
 #[test]
@@ -231,7 +275,10 @@ fn a_mounted_tree_is_scanned_under_either_name() {
     let mount = place.path("state");
     let config = TWO.replace(
         "\"http://127.0.0.1:9\" }",
-        &format!("\"http://127.0.0.1:9\", paths: {{ \"s3://state\": \"{}\" }} }}", mount.display()),
+        &format!(
+            "\"http://127.0.0.1:9\", paths: {{ \"s3://state\": \"{}\" }} }}",
+            mount.display()
+        ),
     );
     fs::write(place.path("lowtide.yaml"), config).unwrap();
     for (path, bytes) in tree("s3://state") {
@@ -241,7 +288,11 @@ fn a_mounted_tree_is_scanned_under_either_name() {
     }
     for prefix in ["s3://state/job", "state/job"] {
         let told = place.run(&["scan", prefix, "-o", "json"]).json();
-        let whole = [("chk-7", "whole"), ("chk-8", "whole"), ("chk-9", "unfinished")];
+        let whole = [
+            ("chk-7", "whole"),
+            ("chk-8", "whole"),
+            ("chk-9", "unfinished"),
+        ];
         assert_eq!(verdicts(&told), whole, "{prefix}");
         assert_eq!(orphans(&told), ["left-1", "left-2"], "{prefix}");
     }
@@ -265,7 +316,9 @@ fn a_bucket_is_scanned_by_listings() {
     let many = (0..2_000).map(|number| (format!("sp/job/shared/more-{number:05}"), vec![1]));
     let named = tree("s3://scanned/sp").into_iter();
     let named = named.map(|(path, bytes)| (format!("sp/{path}"), bytes));
-    server.put_all("scanned", many.chain(named).collect()).unwrap();
+    server
+        .put_all("scanned", many.chain(named).collect())
+        .unwrap();
     let place = with_store(server.url());
     let ended = place.run(&["scan", "s3a://scanned/sp", "-o", "json"]);
     assert_eq!(ended.code, 1, "{}", ended.text());
@@ -284,14 +337,19 @@ fn a_bucket_is_scanned_by_listings() {
     assert_eq!(told["orphan_bytes"], 2_042);
 
     // What is whole costs its `_metadata`, and nothing else but the pages of one listing.
-    server.remove("scanned", "sp/savepoint-aa-2/_metadata").unwrap();
+    server
+        .remove("scanned", "sp/savepoint-aa-2/_metadata")
+        .unwrap();
     let proxy = Proxy::builder(server.url()).signed().start().unwrap();
     let place = with_store(proxy.url());
     let ended = place.run(&["scan", "s3a://scanned/sp", "-o", "json"]);
     assert_eq!(ended.code, 0, "{}", ended.text());
     let requests = proxy.requests();
     let paths: Vec<&str> = requests.iter().map(|it| it.path.as_str()).collect();
-    let listings = paths.iter().filter(|path| path.contains("list-type=2")).count();
+    let listings = paths
+        .iter()
+        .filter(|path| path.contains("list-type=2"))
+        .count();
     assert_eq!((listings, paths.len()), (3, 3 + 3), "{paths:#?}");
 }
 
@@ -309,12 +367,17 @@ fn what_a_real_flink_retains() {
         .unwrap();
     let set = [
         ("execution.checkpointing.incremental", "true"),
-        ("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION"),
+        (
+            "execution.checkpointing.externalized-checkpoint-retention",
+            "RETAIN_ON_CANCELLATION",
+        ),
     ];
     let job = JobSpec {
         backend: Backend::RocksDb,
         checkpoint_interval: Some(Duration::from_hours(1)),
-        config: set.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
+        config: set
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .to_vec(),
         ..JobSpec::named("orders")
     };
     let job = cluster.submit(&job).unwrap();
@@ -335,14 +398,25 @@ fn what_a_real_flink_retains() {
         all.filter(|one| one["kind"] == kind).collect::<Vec<_>>()
     };
     let checkpoints = kinds("checkpoint");
-    assert_eq!((checkpoints.len(), kinds("savepoint").len()), (3, 1), "{told:#}");
-    assert!(checkpoints.iter().all(|one| one["elsewhere_bytes"].as_u64() > Some(0)), "they share files: {told:#}");
+    assert_eq!(
+        (checkpoints.len(), kinds("savepoint").len()),
+        (3, 1),
+        "{told:#}"
+    );
+    assert!(
+        checkpoints
+            .iter()
+            .all(|one| one["elsewhere_bytes"].as_u64() > Some(0)),
+        "they share files: {told:#}"
+    );
     assert_eq!(orphans(&told), Vec::<&str>::new(), "{told:#}");
 
     // What the newest checkpoint alone needs becomes an orphan when it is undone.
     let key = |location: &str| location.strip_prefix("s3://state/").unwrap().to_owned();
     let newest = key(checkpoints[2]["location"].as_str().unwrap());
-    server.remove("state", &format!("{newest}/_metadata")).unwrap();
+    server
+        .remove("state", &format!("{newest}/_metadata"))
+        .unwrap();
     server.put("state", "savepoints/stray", vec![0; 9]).unwrap();
     let undone = scan().json();
     let location = format!("s3://state/{newest}");
@@ -351,17 +425,26 @@ fn what_a_real_flink_retains() {
     // A file that both others share, if they share one, breaks both; one of the savepoint only that.
     let savepoint = key(kinds("savepoint")[0]["location"].as_str().unwrap());
     let files = server.keys("state", &savepoint).unwrap();
-    let victim = files.iter().find(|file| !file.ends_with("_metadata")).unwrap();
+    let victim = files
+        .iter()
+        .find(|file| !file.ends_with("_metadata"))
+        .unwrap();
     server.remove("state", victim).unwrap();
     let damaged = scan();
     assert_eq!(damaged.code, 1, "{}", damaged.text());
     let told = damaged.json();
     assert_eq!(by_path(&told, &savepoint)["verdict"], "broken");
     let others = told["snapshots"].as_array().unwrap().iter();
-    assert_eq!(others.filter(|one| one["verdict"] == "whole").count(), 2, "{told:#}");
+    assert_eq!(
+        others.filter(|one| one["verdict"] == "whole").count(),
+        2,
+        "{told:#}"
+    );
     // What `verify` says of each is the same.
     for one in told["snapshots"].as_array().unwrap() {
-        let verified = place.run(&["verify", one["location"].as_str().unwrap(), "-o", "json"]).json();
+        let verified = place
+            .run(&["verify", one["location"].as_str().unwrap(), "-o", "json"])
+            .json();
         let verdict = match one["verdict"].as_str().unwrap() {
             "unfinished" => "broken",
             other => other,

@@ -23,7 +23,13 @@ fn adopted(name: &str) -> Savepoint {
             adopted_at: at(100),
         },
         duration_ms: None,
-        ..savepoint(&slot(&key("a"), 0), name, 50, Standing::Foreign, verified(3))
+        ..savepoint(
+            &slot(&key("a"), 0),
+            name,
+            50,
+            Standing::Foreign,
+            verified(3),
+        )
     }
 }
 
@@ -33,7 +39,10 @@ async fn what_is_adopted_comes_back_as_it_was() {
     let catalog = open_in(directory.path()).await;
     let one = adopted("one");
     assert_eq!(catalog.adopt(&one, &[]).await.unwrap(), None);
-    assert_eq!(catalog.latest_good(&key("a")).await.unwrap(), Some(one.clone()));
+    assert_eq!(
+        catalog.latest_good(&key("a")).await.unwrap(),
+        Some(one.clone())
+    );
     assert_eq!(catalog.applications().await.unwrap(), [key("a")]);
     let foreign = SavepointFilter {
         applications: None,
@@ -41,7 +50,10 @@ async fn what_is_adopted_comes_back_as_it_was() {
         only_good: true,
         limit: 10,
     };
-    assert_eq!(catalog.savepoints(&foreign).await.unwrap(), [one.clone()]);
+    assert_eq!(
+        catalog.savepoints(&foreign).await.unwrap(),
+        std::slice::from_ref(&one)
+    );
     let owned = Savepoint {
         standing: Standing::Kept,
         ..one.clone()
@@ -49,7 +61,10 @@ async fn what_is_adopted_comes_back_as_it_was() {
     catalog.amend(&one, &owned).await.unwrap();
     assert_eq!(catalog.savepoints(&foreign).await.unwrap(), []);
     // What it weighs counts, how long it took is not known.
-    assert_eq!(catalog.context(&key("a")).await.unwrap().median_bytes, Some(3));
+    assert_eq!(
+        catalog.context(&key("a")).await.unwrap().median_bytes,
+        Some(3)
+    );
 }
 
 #[tokio::test]
@@ -64,7 +79,10 @@ async fn one_place_has_one_record_under_any_of_its_names() {
     let names = [one.location.clone(), other.location.clone()];
     assert_eq!(catalog.adopt(&one, &names).await.unwrap(), None);
     for again in [&one, &other] {
-        assert_eq!(catalog.adopt(again, &names).await.unwrap(), Some(one.clone()));
+        assert_eq!(
+            catalog.adopt(again, &names).await.unwrap(),
+            Some(one.clone())
+        );
     }
     assert_eq!(catalog.adopt(&one, &[]).await.unwrap(), Some(one.clone()));
     assert_eq!(catalog.savepoints_at(&names).await.unwrap(), [one]);
@@ -74,14 +92,19 @@ async fn one_place_has_one_record_under_any_of_its_names() {
 #[tokio::test]
 async fn adopters_at_once_make_one_record() {
     let directory = tempfile::tempdir().unwrap();
-    let catalogs = [open_in(directory.path()).await, open_in(directory.path()).await];
+    let catalogs = [
+        open_in(directory.path()).await,
+        open_in(directory.path()).await,
+    ];
     let names = ["one", "two"].map(|name| adopted(name).location);
     let [one, two] = ["one", "two"].map(adopted);
     let (first, second) = tokio::join!(
         catalogs[0].adopt(&one, &names),
         catalogs[1].adopt(&two, &names),
     );
-    let entered = [first, second].into_iter().filter(|it| it.as_ref().unwrap().is_none());
+    let entered = [first, second]
+        .into_iter()
+        .filter(|it| it.as_ref().unwrap().is_none());
     assert_eq!(entered.count(), 1);
     assert_eq!(catalogs[0].savepoints_at(&names).await.unwrap().len(), 1);
 }
@@ -99,7 +122,10 @@ async fn savepoints_of_the_release_before_keep_their_run() {
         .await
         .unwrap();
     for statements in BEFORE {
-        sqlx::raw_sql(*statements).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(*statements)
+            .execute(&mut connection)
+            .await
+            .unwrap();
     }
     sqlx::query(
         "insert into savepoints (location, platform, application, run, standing, verification,
@@ -123,5 +149,8 @@ fn a_record_keeps_the_shape_that_it_had() {
     let run = slot(&key("a"), 0);
     let body = serde_json::to_value(savepoint(&run, "s", 5, Standing::Kept, verified(1))).unwrap();
     assert_eq!(body["run"], run.id.to_string());
-    assert_eq!((body["attempt"].as_u64(), body["job"].as_str()), (Some(1), Some("job")));
+    assert_eq!(
+        (body["attempt"].as_u64(), body["job"].as_str()),
+        (Some(1), Some("job"))
+    );
 }

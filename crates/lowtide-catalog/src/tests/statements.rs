@@ -52,8 +52,7 @@ async fn no_question_of_every_tick_reads_a_whole_table() {
             let detail: String = row.get("detail");
             // What is virtual is `json_each`: the list that was asked with.
             let stored = !detail.contains("VIRTUAL TABLE");
-            let whole_table =
-                detail.starts_with("SCAN") && !detail.contains("USING") && stored;
+            let whole_table = detail.starts_with("SCAN") && !detail.contains("USING") && stored;
             assert!(!whole_table, "{detail}: {statement}");
             assert!(!detail.contains("TEMP B-TREE"), "{detail}: {statement}");
         }

@@ -1,7 +1,10 @@
 //! Trees as Flink leaves them, and what is said of each.
 #![allow(clippy::unwrap_used)]
 
-use flink_metadata::{KeyedStateHandle, KeyGroupRange, IncrementalHandle, StreamHandle, BackendFile, Operator, OperatorId, Subtask, SubtaskState};
+use flink_metadata::{
+    BackendFile, IncrementalHandle, KeyGroupRange, KeyedStateHandle, Operator, OperatorId,
+    StreamHandle, Subtask, SubtaskState,
+};
 
 use super::*;
 
@@ -26,22 +29,31 @@ fn prefix() -> Location {
 }
 
 fn below(location: &Location) -> Option<String> {
-    location.as_str().strip_prefix("s3://state/job/").map(str::to_owned)
+    location
+        .as_str()
+        .strip_prefix("s3://state/job/")
+        .map(str::to_owned)
 }
 
 /// A `_metadata` that needs these files, each a location and its size.
 fn needs(files: &[(&str, u64)]) -> Metadata {
-    let shared = files.iter().enumerate().map(|(number, (uri, bytes))| BackendFile {
-        local_path: format!("{number:06}.sst"),
-        stream: StreamHandle::File {
-            path: (*uri).to_owned(),
-            size: Some(*bytes),
-        },
-    });
+    let shared = files
+        .iter()
+        .enumerate()
+        .map(|(number, (uri, bytes))| BackendFile {
+            local_path: format!("{number:06}.sst"),
+            stream: StreamHandle::File {
+                path: (*uri).to_owned(),
+                size: Some(*bytes),
+            },
+        });
     let keyed = IncrementalHandle {
         checkpoint_id: 1,
         backend_id: "backend".to_owned(),
-        range: KeyGroupRange { start: 0, count: 128 },
+        range: KeyGroupRange {
+            start: 0,
+            count: 128,
+        },
         meta: StreamHandle::Inline {
             name: "meta".to_owned(),
             bytes: vec![0],
@@ -96,7 +108,10 @@ fn broken(listed: &mut Listed, path: &str, file: &str) {
 }
 
 fn told(scan: &Scan) -> Vec<(&str, Verdict)> {
-    scan.snapshots.iter().map(|it| (it.path.as_str(), it.verdict)).collect()
+    scan.snapshots
+        .iter()
+        .map(|it| (it.path.as_str(), it.verdict))
+        .collect()
 }
 
 fn orphans(scan: &Scan) -> Vec<&str> {
@@ -127,14 +142,29 @@ fn what_retained_checkpoints_share_is_no_orphan() {
         ("s3://state/job/shared/seven", 20),
     ];
     judge(&mut listed, "chk-7", needs(&seven));
-    judge(&mut listed, "chk-8", needs(&[("s3://state/job/shared/both", 1_000)]));
+    judge(
+        &mut listed,
+        "chk-8",
+        needs(&[("s3://state/job/shared/both", 1_000)]),
+    );
     let scan = listed.scan(now());
-    assert_eq!(told(&scan), [("chk-7", Verdict::Whole), ("chk-8", Verdict::Whole)]);
+    assert_eq!(
+        told(&scan),
+        [("chk-7", Verdict::Whole), ("chk-8", Verdict::Whole)]
+    );
     assert_eq!(orphans(&scan), ["shared/left-over", "taskowned/x"]);
-    let sizes = |at: usize| (scan.snapshots[at].own_bytes, scan.snapshots[at].elsewhere_bytes);
+    let sizes = |at: usize| {
+        (
+            scan.snapshots[at].own_bytes,
+            scan.snapshots[at].elsewhere_bytes,
+        )
+    };
     assert_eq!((sizes(0), sizes(1)), ((110, 1_020), (200, 1_000)));
     // What both need counts once.
-    assert_eq!((scan.files, scan.bytes, scan.shared_bytes), (7, 1_337, 1_020));
+    assert_eq!(
+        (scan.files, scan.bytes, scan.shared_bytes),
+        (7, 1_337, 1_020)
+    );
     assert!(scan.snapshots.iter().all(|it| it.is_checkpoint));
 }
 
@@ -158,10 +188,17 @@ fn a_broken_snapshot_keeps_nothing_elsewhere_from_being_an_orphan() {
 #[test]
 fn nothing_is_an_orphan_while_a_snapshot_cannot_be_read() {
     let mut listed = tree(&[("chk-7/_metadata", 100), ("shared/a", 4)]).listed(&prefix());
-    listed.judge("chk-7", &Judged::Unreadable("permission denied".to_owned()), below);
+    listed.judge(
+        "chk-7",
+        &Judged::Unreadable("permission denied".to_owned()),
+        below,
+    );
     let scan = listed.scan(now());
     assert_eq!(told(&scan), [("chk-7", Verdict::Unreadable)]);
-    assert_eq!(scan.snapshots[0].reason.as_deref(), Some("permission denied"));
+    assert_eq!(
+        scan.snapshots[0].reason.as_deref(),
+        Some("permission denied")
+    );
     assert_eq!(scan.orphans, None);
     // Nor while one was not read at all.
     let unasked = tree(&[("chk-7/_metadata", 100), ("shared/a", 4)]).listed(&prefix());
@@ -186,7 +223,10 @@ fn without_metadata_it_is_aborted_or_unfinished() {
         ]
     );
     let last = &scan.snapshots[3];
-    assert_eq!((last.files, last.own_bytes, last.written_at), (1, 7, Some(at(60))));
+    assert_eq!(
+        (last.files, last.own_bytes, last.written_at),
+        (1, 7, Some(at(60)))
+    );
     // Their files are told with them.
     assert_eq!(orphans(&scan), ["notes/chk-x/file"]);
 }
@@ -211,7 +251,11 @@ fn what_a_whole_snapshot_does_not_need_is_an_orphan_in_its_own_directory_too() {
 fn a_file_of_an_aborted_one_may_be_needed_by_another() {
     // A savepoint that a job claimed, and whose `_metadata` was deleted.
     let mut listed = tree(&[("chk-8/_metadata", 9), ("savepoint-1/state", 50)]).listed(&prefix());
-    judge(&mut listed, "chk-8", needs(&[("s3://state/job/savepoint-1/state", 50)]));
+    judge(
+        &mut listed,
+        "chk-8",
+        needs(&[("s3://state/job/savepoint-1/state", 50)]),
+    );
     let scan = listed.scan(now());
     assert_eq!(told(&scan)[1], ("savepoint-1", Verdict::Aborted));
     assert_eq!(orphans(&scan), Vec::<&str>::new());
@@ -240,7 +284,12 @@ fn young_orphans_are_marked() {
     tree.file("shared/undated", 1, None).unwrap();
     tree.file("shared/young", 1, Some(at(9))).unwrap();
     let scan = tree.listed(&prefix()).scan(now());
-    let marks: Vec<bool> = scan.orphans.unwrap().iter().map(|it| it.is_recent).collect();
+    let marks: Vec<bool> = scan
+        .orphans
+        .unwrap()
+        .iter()
+        .map(|it| it.is_recent)
+        .collect();
     assert_eq!(marks, [false, false, true]);
 }
 

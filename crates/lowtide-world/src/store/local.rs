@@ -96,10 +96,7 @@ fn names(path: &Path) -> Result<Vec<(String, Option<u64>)>, Fault> {
 
 /// Lists everything in and below a directory, until `send` has had enough of it. What vanishes
 /// meanwhile is not there.
-pub(super) fn walk(
-    top: &Path,
-    mut send: impl FnMut(Vec<Entry>) -> bool,
-) -> Result<(), Fault> {
+pub(super) fn walk(top: &Path, mut send: impl FnMut(Vec<Entry>) -> bool) -> Result<(), Fault> {
     let mut open = vec![(top.to_owned(), String::new())];
     let mut batch = Vec::new();
     while let Some((directory, below)) = open.pop() {

@@ -151,15 +151,16 @@ impl Paths {
         let location = &place::plain(location);
         let reached = self.place(location);
         let mut candidates: Vec<Location> = Vec::new();
-        let is_platforms = |(from, _): &(Location, Location)| {
-            below(location.as_str(), from.as_str()).is_some()
-        };
+        let is_platforms =
+            |(from, _): &(Location, Location)| below(location.as_str(), from.as_str()).is_some();
         if self.pairs.iter().any(is_platforms) {
             candidates.push(location.clone());
         }
         let spellings = place::spellings(location);
         for (from, to) in &self.pairs {
-            let below = spellings.iter().filter_map(|it| below(it.as_str(), to.as_str()));
+            let below = spellings
+                .iter()
+                .filter_map(|it| below(it.as_str(), to.as_str()));
             candidates.extend(below.map(|below| joined(from, below)));
         }
         candidates.push(location.clone());
@@ -496,7 +497,10 @@ mod tests {
         );
         let azure = names(&[], "wasbs://c@a.blob.core.windows.net/x");
         assert_eq!(azure[0], "wasbs://c@a.blob.core.windows.net/x");
-        for other in ["abfss://c@a.dfs.core.windows.net/x", "abfs://c@a.dfs.core.windows.net/x"] {
+        for other in [
+            "abfss://c@a.dfs.core.windows.net/x",
+            "abfs://c@a.dfs.core.windows.net/x",
+        ] {
             assert!(azure.iter().any(|name| name == other), "{azure:?}");
         }
     }

@@ -63,7 +63,11 @@ pub(super) async fn open(operator: &Operator, directory: &Object) -> Result<Open
     Ok(Opened { metadata, names })
 }
 
-pub(super) async fn metadata(operator: &Operator, directory: &Object, bytes: u64) -> Result<Vec<u8>, Fault> {
+pub(super) async fn metadata(
+    operator: &Operator,
+    directory: &Object,
+    bytes: u64,
+) -> Result<Vec<u8>, Fault> {
     let object = directory.join(METADATA);
     if bytes > METADATA_BYTES_MAX {
         return Err(Fault::permanent(format!(
@@ -106,7 +110,9 @@ pub(super) async fn completed_at(
         .stat(&object.key)
         .await
         .map_err(|error| fault::of(&error, "look at", &object.to_string()))?;
-    let at = metadata.last_modified().map(opendal::raw::Timestamp::into_inner);
+    let at = metadata
+        .last_modified()
+        .map(opendal::raw::Timestamp::into_inner);
     Ok(at)
 }
 
@@ -311,7 +317,9 @@ pub(super) async fn walk(
             continue;
         };
         let metadata = entry.metadata();
-        let modified_at = metadata.last_modified().map(opendal::raw::Timestamp::into_inner);
+        let modified_at = metadata
+            .last_modified()
+            .map(opendal::raw::Timestamp::into_inner);
         each(if metadata.is_file() {
             walk::Entry::File {
                 path: path.to_owned(),

@@ -142,7 +142,8 @@ pub(crate) fn plain(location: &Location) -> Location {
     match place(location) {
         Place::Local(path) => {
             let path: PathBuf = path.components().collect();
-            path.to_str().map_or_else(|| location.clone(), Location::new)
+            path.to_str()
+                .map_or_else(|| location.clone(), Location::new)
         }
         Place::Object(_) | Place::Unsupported(_) => location.clone(),
     }
@@ -162,9 +163,14 @@ pub(crate) fn spellings(location: &Location) -> Vec<Location> {
             account,
             container,
             suffix,
-        } => [("abfss", "dfs"), ("abfs", "dfs"), ("wasbs", "blob"), ("wasb", "blob")]
-            .map(|(scheme, door)| format!("{scheme}://{container}@{account}.{door}.{suffix}/{key}"))
-            .to_vec(),
+        } => [
+            ("abfss", "dfs"),
+            ("abfs", "dfs"),
+            ("wasbs", "blob"),
+            ("wasb", "blob"),
+        ]
+        .map(|(scheme, door)| format!("{scheme}://{container}@{account}.{door}.{suffix}/{key}"))
+        .to_vec(),
         root @ (Root::Gcs { .. } | Root::Oss { .. } | Root::Hdfs { .. } | Root::WebHdfs { .. }) => {
             vec![format!("{root}/{key}")]
         }

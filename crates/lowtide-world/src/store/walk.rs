@@ -107,8 +107,10 @@ impl Prefix {
         match (&self.place, self.paths.place(location)) {
             (Place::Local(prefix), Place::Local(path)) => {
                 let below = path.strip_prefix(prefix).ok()?;
-                let parts: Option<Vec<&str>> =
-                    below.components().map(|part| part.as_os_str().to_str()).collect();
+                let parts: Option<Vec<&str>> = below
+                    .components()
+                    .map(|part| part.as_os_str().to_str())
+                    .collect();
                 Some(parts?.join("/"))
             }
             (Place::Object(prefix), Place::Object(object)) if prefix.root == object.root => {
@@ -169,7 +171,9 @@ mod tests {
 
     fn walked(prefix: &Prefix) -> Result<Vec<String>, Fault> {
         let mut seen = Vec::new();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         runtime.block_on(prefix.walk(|entry| {
             seen.push(match entry {
                 Entry::File { path, bytes, .. } => format!("{path} {bytes}"),
@@ -192,7 +196,10 @@ mod tests {
         std::os::unix::fs::symlink(top, top.join("round")).unwrap();
         std::os::unix::fs::symlink(top.join("a/b/file"), top.join("link")).unwrap();
         let seen = walked(&under(top.to_str().unwrap())).unwrap();
-        assert_eq!(seen, ["/", "a/", "a/b/", "a/b/file 3", "empty/", "link 3", "top 0"]);
+        assert_eq!(
+            seen,
+            ["/", "a/", "a/b/", "a/b/file 3", "empty/", "link 3", "top 0"]
+        );
     }
 
     #[test]
@@ -213,7 +220,9 @@ mod tests {
             fs::write(directory.path().join(number.to_string()), "").unwrap();
         }
         let prefix = under(directory.path().to_str().unwrap());
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         let mut seen = 0;
         let ended = runtime.block_on(prefix.walk(|_| {
             seen += 1;

@@ -79,7 +79,9 @@ async fn median_bytes(
         return Ok(None);
     };
     let context = catalog.context(application).await;
-    Ok(context.map_err(Trouble::catalog("read the application's history"))?.median_bytes)
+    Ok(context
+        .map_err(Trouble::catalog("read the application's history"))?
+        .median_bytes)
 }
 
 /// Reads the savepoint; what is broken or cannot be read is refused. With what is worth a look.
@@ -98,7 +100,12 @@ async fn prove(
     let report = verify::judge(&reading, median_bytes);
     let metadata = match reading.metadata {
         Some(Ok(metadata)) if report.is_whole() => metadata,
-        _ => return Err(Trouble::NotWhole { location, report }),
+        _ => {
+            return Err(Trouble::NotWhole {
+                location,
+                report: Box::new(report),
+            });
+        }
     };
     let mut warnings = report.warnings.clone();
     if let Some(store) = store::unproven(&location) {
@@ -238,9 +245,10 @@ impl Done {
         if before == savepoint {
             return format!("in the catalog already, for {application}, as {is}");
         }
-        let was = match before.application == *application {
-            true => before.standing.as_str().to_owned(),
-            false => format!("{} of {}", before.standing.as_str(), before.application),
+        let was = if before.application == *application {
+            before.standing.as_str().to_owned()
+        } else {
+            format!("{} of {}", before.standing.as_str(), before.application)
         };
         format!("was in the catalog, as {was}; now for {application}, as {is}")
     }

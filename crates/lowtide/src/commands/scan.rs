@@ -11,7 +11,7 @@ use lowtide_catalog::Catalog;
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::ports::Clock;
-use lowtide_core::savepoint::Savepoint;
+use lowtide_core::savepoint::{Savepoint, Standing};
 use lowtide_core::scan::{self, Judged, Listed, Orphan, RECENT, Tree, Verdict};
 use lowtide_core::verify::{ParseErrorKind, Reading};
 use lowtide_world::store::walk::{Entry, Prefix};
@@ -200,8 +200,10 @@ fn shaped(
     known: Option<&BTreeMap<String, Savepoint>>,
 ) -> shape::Scanned {
     let snapshots = scanned.snapshots.iter().map(|snapshot| {
-        let of = known.map(|known| known.get(&snapshot.path));
-        shape::ScannedOne::new(snapshot, &under.join(&snapshot.path), of)
+        let of = known.and_then(|known| known.get(&snapshot.path));
+        // Who is not in the catalog is someone else's.
+        let standing = known.map(|_| of.map_or(Standing::Foreign, |of| of.standing));
+        shape::ScannedOne::new(snapshot, &under.join(&snapshot.path), standing, of)
     });
     let orphans = scanned.orphans.as_ref();
     shape::Scanned {
@@ -226,7 +228,11 @@ fn text(shape: &shape::Scanned, scanned: &scan::Scan, zone: &TimeZone) -> String
         text.push('\n');
     }
     text.push_str(&totals(shape));
-    if let Some(orphans) = scanned.orphans.as_ref().filter(|orphans| !orphans.is_empty()) {
+    if let Some(orphans) = scanned
+        .orphans
+        .as_ref()
+        .filter(|orphans| !orphans.is_empty())
+    {
         text.push('\n');
         text.push_str(&orphan_table(&shape.prefix, orphans, zone));
     }
@@ -234,20 +240,34 @@ fn text(shape: &shape::Scanned, scanned: &scan::Scan, zone: &TimeZone) -> String
 }
 
 fn table(shape: &shape::Scanned, zone: &TimeZone) -> Table {
-    let mut table = Table::new([
-        "verdict", "standing", "name", "written", "own", "elsewhere", "where",
-    ]);
+    let of_catalog = shape.snapshots.iter().any(|one| one.standing.is_some());
+    let whose = if of_catalog {
+        &["standing", "name"][..]
+    } else {
+        &[]
+    };
+    let rest = ["written", "own", "elsewhere", "where"];
+    let mut table = Table::new(
+        ["verdict"]
+            .into_iter()
+            .chain(whose.iter().copied())
+            .chain(rest),
+    );
     for one in &shape.snapshots {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        table.row([
-            Cell::styled(one.verdict, style::of_word(one.verdict)),
-            or_dash(one.standing.map(str::to_owned)).into(),
-            or_dash(one.application.clone()).into(),
+        let mut row: Vec<Cell> = vec![Cell::styled(one.verdict, style::of_word(one.verdict))];
+        if of_catalog {
+            row.push(or_dash(one.standing.map(str::to_owned)).into());
+            row.push(or_dash(one.application.clone()).into());
+        }
+        let elsewhere = (one.elsewhere_bytes > 0).then(|| human::bytes(one.elsewhere_bytes));
+        row.extend([
             time(one.written_at, zone).into(),
             human::bytes(one.own_bytes).into(),
-            or_dash((one.elsewhere_bytes > 0).then(|| human::bytes(one.elsewhere_bytes))).into(),
+            or_dash(elsewhere).into(),
             one.location.clone().into(),
         ]);
+        table.row(row);
     }
     table
 }
@@ -300,7 +320,10 @@ fn totals(shape: &shape::Scanned) -> String {
 fn orphan_table(prefix: &str, orphans: &[Orphan], zone: &TimeZone) -> String {
     let mut directories: BTreeMap<&str, (u64, u64, Option<Timestamp>)> = BTreeMap::new();
     for orphan in orphans {
-        let directory = orphan.path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let directory = orphan
+            .path
+            .rsplit_once('/')
+            .map_or("", |(directory, _)| directory);
         let (files, bytes, newest) = directories.entry(directory).or_default();
         *files += 1;
         *bytes += orphan.bytes;
@@ -355,7 +378,10 @@ fn notes(shape: &shape::Scanned) -> String {
         );
     }
     text.push_str(&style::hint(
-        "nothing was deleted. A running job may use files that no snapshot names yet, and a snapshot outside of the prefix may need what lies here",
+        "nothing was deleted; snapshots outside of the prefix were not asked",
+    ));
+    text.push_str(&style::hint(
+        "a running job may use files that no snapshot names yet",
     ));
     text
 }

@@ -240,7 +240,9 @@ impl Page<'_> {
         let standing = savepoint.standing.as_str();
         let (of, adopted_at) = match &savepoint.provenance {
             Provenance::Run { attempt, .. } => (format!("savepoint of attempt {attempt}"), None),
-            Provenance::Adopted { adopted_at } => ("adopted savepoint".to_owned(), Some(*adopted_at)),
+            Provenance::Adopted { adopted_at } => {
+                ("adopted savepoint".to_owned(), Some(*adopted_at))
+            }
         };
         let _ = writeln!(self.text, "\n{of}: {standing}");
         self.line(2, "where", &savepoint.location.to_string());

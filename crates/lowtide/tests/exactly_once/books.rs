@@ -356,7 +356,9 @@ impl Audit<'_> {
         self.ledger
             .savepoints
             .iter()
-            .filter(|savepoint| savepoint.run() == Some(run.id) && savepoint.standing == Standing::Kept)
+            .filter(|savepoint| {
+                savepoint.run() == Some(run.id) && savepoint.standing == Standing::Kept
+            })
             .map(|savepoint| &savepoint.location)
             .collect()
     }
