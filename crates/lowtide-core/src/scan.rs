@@ -11,6 +11,7 @@
 //! belong to no snapshot yet. What is [younger](RECENT) than a checkpoint may last is therefore marked.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,8 +19,9 @@ use crate::adopt;
 use crate::name::Location;
 use crate::verify::{self, FileSeen, Metadata, Reading, Report};
 
-/// Most files that are held at once: some 200 MB of names and sizes.
-pub const FILES_MAX: usize = 2_000_000;
+/// Most files that are held at once: some 100 MB of names and sizes, and three times that where all of
+/// them are orphans.
+pub const FILES_MAX: usize = 1_000_000;
 /// How long a checkpoint may be under way (`execution.checkpointing.timeout`, 10 min unless set).
 pub const RECENT: SignedDuration = SignedDuration::from_mins(10);
 
@@ -32,6 +34,9 @@ struct File {
     name: Box<str>,
     bytes: u64,
     modified_at: Option<Timestamp>,
+    /// A snapshot that could be read names it.
+    named: bool,
+    /// A whole one does.
     needed: bool,
 }
 
@@ -78,6 +83,7 @@ impl Tree {
             name: name.into(),
             bytes,
             modified_at,
+            named: false,
             needed: false,
         };
         if let Some(there) = self.directories.get_mut(directory) {
@@ -330,10 +336,11 @@ impl Listed {
                 let places: Vec<Option<String>> =
                     files.iter().map(|file| below(&file.location)).collect();
                 snapshot.elsewhere_bytes = self.elsewhere_bytes(path, files, &places);
-                if report.is_whole() {
-                    places.iter().flatten().for_each(|place| self.need(place));
-                } else {
+                if !report.is_whole() {
                     snapshot.verdict = Verdict::Broken;
+                }
+                for place in places.iter().flatten() {
+                    self.mark(place, report.is_whole());
                 }
             }
         }
@@ -361,6 +368,9 @@ impl Listed {
     /// and counts as unreadable.
     pub fn scan(mut self, now: Timestamp) -> Scan {
         let mut snapshots = std::mem::take(&mut self.judged);
+        for path in self.parts_of_others() {
+            self.snapshots.remove(&path);
+        }
         for (path, complete) in &self.snapshots {
             if !snapshots.contains_key(path) {
                 snapshots.insert(path.clone(), self.unjudged(path, *complete, now));
@@ -387,6 +397,32 @@ impl Listed {
         sum
     }
 
+    /// Directories without a `_metadata` of which other snapshots name every file: entropy in paths
+    /// gives each file of a savepoint a directory of its own, with the savepoint's name at its end.
+    fn parts_of_others(&self) -> Vec<String> {
+        let incomplete = self.snapshots.iter().filter(|(_, complete)| !**complete);
+        let paths = incomplete.map(|(path, _)| path);
+        let parts = paths.filter(|path| {
+            let mut files = self.within(path).flat_map(|it| &it.files).peekable();
+            files.peek().is_some() && files.all(|file| file.named)
+        });
+        parts.cloned().collect()
+    }
+
+    /// A directory and all below it.
+    fn within(&self, path: &str) -> impl Iterator<Item = &Directory> {
+        let start = format!("{path}/");
+        let from = if path.is_empty() {
+            Bound::Excluded(String::new())
+        } else {
+            Bound::Included(start.clone())
+        };
+        let below = self.directories.range((from, Bound::Unbounded));
+        let below = below.take_while(move |(it, _)| path.is_empty() || it.starts_with(&start));
+        let itself = self.directories.get(path).into_iter();
+        itself.chain(below.map(|(_, directory)| directory))
+    }
+
     /// A snapshot of which nothing was read: it has no `_metadata`.
     fn unjudged(&self, path: &str, complete: bool, now: Timestamp) -> Snapshot {
         if complete {
@@ -395,15 +431,9 @@ impl Listed {
                 ..blank(path)
             };
         }
-        let within = format!("{path}/");
-        let below = self.directories.range(within.clone()..);
-        let below = below.take_while(|(it, _)| it.starts_with(&within));
         let newest = self
-            .directories
-            .get_key_value(path)
-            .into_iter()
-            .chain(below)
-            .flat_map(|(_, directory)| {
+            .within(path)
+            .flat_map(|directory| {
                 let files = directory.files.iter().map(|file| file.modified_at);
                 files.chain([directory.modified_at])
             })
@@ -420,7 +450,8 @@ impl Listed {
         }
     }
 
-    fn need(&mut self, path: &str) {
+    /// Marks a file that a snapshot names, and needs if it is whole.
+    fn mark(&mut self, path: &str, is_whole: bool) {
         let (directory, name) = split(path);
         let Some(directory) = self.directories.get_mut(directory) else {
             return;
@@ -429,7 +460,9 @@ impl Listed {
             .files
             .binary_search_by(|file| (*file.name).cmp(name));
         if let Ok(at) = at {
-            directory.files[at].needed = true;
+            let file = &mut directory.files[at];
+            file.named = true;
+            file.needed |= is_whole;
         }
     }
 }

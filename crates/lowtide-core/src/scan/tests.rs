@@ -248,14 +248,49 @@ fn what_a_whole_snapshot_does_not_need_is_an_orphan_in_its_own_directory_too() {
 }
 
 #[test]
-fn a_file_of_an_aborted_one_may_be_needed_by_another() {
-    // A savepoint that a job claimed, and whose `_metadata` was deleted.
-    let mut listed = tree(&[("chk-8/_metadata", 9), ("savepoint-1/state", 50)]).listed(&prefix());
-    judge(
+fn what_another_snapshot_names_was_not_aborted() {
+    // Entropy in the paths of a savepoint, which is whole.
+    let files = [
+        ("ab12/savepoint-1/a", 50),
+        ("cd34/savepoint-1/b", 60),
+        ("plain/savepoint-1/_metadata", 9),
+    ];
+    let mut listed = tree(&files).listed(&prefix());
+    let needed = [
+        ("s3://state/job/ab12/savepoint-1/a", 50),
+        ("s3://state/job/cd34/savepoint-1/b", 60),
+    ];
+    judge(&mut listed, "plain/savepoint-1", needs(&needed));
+    let scan = listed.scan(now());
+    assert_eq!(told(&scan), [("plain/savepoint-1", Verdict::Whole)]);
+    assert_eq!(orphans(&scan), Vec::<&str>::new());
+    let only = &scan.snapshots[0];
+    assert_eq!((only.own_bytes, only.elsewhere_bytes), (9, 110));
+    assert_eq!(scan.shared_bytes, 110);
+    // One that is broken names its files as well; nothing needs them.
+    let mut listed = tree(&files).listed(&prefix());
+    broken(
         &mut listed,
-        "chk-8",
-        needs(&[("s3://state/job/savepoint-1/state", 50)]),
+        "plain/savepoint-1",
+        "s3://state/job/ab12/savepoint-1/a",
     );
+    let scan = listed.scan(now());
+    let rest = ("cd34/savepoint-1", Verdict::Aborted);
+    assert_eq!(told(&scan), [rest, ("plain/savepoint-1", Verdict::Broken)]);
+    assert_eq!(orphans(&scan), ["ab12/savepoint-1/a"]);
+}
+
+#[test]
+fn a_file_of_an_aborted_one_may_be_needed_by_another() {
+    // A savepoint that a job claimed, and whose `_metadata` was deleted; something lies beside it.
+    let files = [
+        ("chk-8/_metadata", 9),
+        ("savepoint-1/more", 1),
+        ("savepoint-1/state", 50),
+    ];
+    let mut listed = tree(&files).listed(&prefix());
+    let state = needs(&[("s3://state/job/savepoint-1/state", 50)]);
+    judge(&mut listed, "chk-8", state);
     let scan = listed.scan(now());
     assert_eq!(told(&scan)[1], ("savepoint-1", Verdict::Aborted));
     assert_eq!(orphans(&scan), Vec::<&str>::new());
@@ -310,8 +345,11 @@ fn the_prefix_may_be_a_snapshot_itself() {
     assert!(scan.snapshots[0].is_checkpoint);
     assert_eq!((orphans(&scan).len(), scan.snapshots[0].own_bytes), (0, 14));
     // And one without `_metadata` is known by the prefix's own name.
-    let aborted = tree(&[("a", 5)]).listed(&whole).scan(now());
-    assert_eq!(told(&aborted), [("", Verdict::Aborted)]);
+    let mut incomplete = tree(&[("a", 5)]);
+    incomplete.file("-below/b", 5, Some(at(1))).unwrap();
+    let scan = incomplete.listed(&whole).scan(now());
+    assert_eq!(told(&scan), [("", Verdict::Unfinished)]);
+    assert_eq!(scan.snapshots[0].written_at, Some(at(1)));
 }
 
 #[test]

@@ -373,8 +373,8 @@ fn notes(shape: &shape::Scanned) -> String {
     if recent > 0 {
         let _ = writeln!(
             text,
-            "warning: {recent} of the orphans are younger than {}: a running job may be about to need them",
-            human::duration(RECENT)
+            "warning: {recent} of the orphans are younger than {} minutes: a running job may be about to need them",
+            RECENT.as_mins()
         );
     }
     text.push_str(&style::hint(
