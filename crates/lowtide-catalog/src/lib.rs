@@ -13,6 +13,7 @@
 //! lose when it writes a record again comes with a new migration, and the older release refuses
 //! the catalog.
 
+mod adopt;
 mod group;
 mod mounts;
 mod open;

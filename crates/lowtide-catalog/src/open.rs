@@ -45,6 +45,7 @@ const APPLICATION_ID: i64 = 0x4c6f_7774;
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/0001_first.sql")),
     (2, include_str!("../migrations/0002_triggered.sql")),
+    (3, include_str!("../migrations/0003_adopted.sql")),
     (4, include_str!("../migrations/0004_baseline.sql")),
 ];
 

@@ -29,8 +29,8 @@ pub struct RunFilter {
 pub struct SavepointFilter {
     /// Of these applications; of all where this is `None`.
     pub applications: Option<Vec<AppKey>>,
-    /// With this standing.
-    pub standing: Option<Standing>,
+    /// With one of these standings; with any where this is `None`.
+    pub standings: Option<Vec<Standing>>,
     /// Only those proven whole.
     pub only_good: bool,
     /// At most this many.
@@ -88,11 +88,14 @@ impl Catalog {
         filter: &SavepointFilter,
     ) -> Result<Vec<Savepoint>, CatalogError> {
         let doing = "listing savepoints";
-        let standing = filter.standing.map(Standing::as_str);
+        let standings = filter.standings.as_ref().map(|standings| {
+            let words = standings.iter().map(|standing| standing.as_str());
+            words.collect::<serde_json::Value>().to_string()
+        });
         let verification = filter.only_good.then_some("verified");
         let Some(keys) = &filter.applications else {
             let rows = sqlx::query(sql::SAVEPOINTS)
-                .bind(standing)
+                .bind(standings.clone())
                 .bind(verification)
                 .bind(filter.limit)
                 .fetch_all(&self.readers)
@@ -105,7 +108,7 @@ impl Catalog {
             let rows = sqlx::query(sql::SAVEPOINTS_OF_APPLICATION)
                 .bind(key.platform.as_str())
                 .bind(key.application.as_str())
-                .bind(standing)
+                .bind(standings.clone())
                 .bind(verification)
                 .bind(filter.limit)
                 .fetch_all(&self.readers)
@@ -147,6 +150,16 @@ impl Catalog {
         one(row.as_ref())
     }
 
+    /// The savepoints of these places, by location.
+    pub async fn savepoints_at(&self, places: &[Location]) -> Result<Vec<Savepoint>, CatalogError> {
+        let rows = sqlx::query(sql::SAVEPOINTS_AT)
+            .bind(array(places))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(broken("looking for savepoints by place"))?;
+        records(&rows)
+    }
+
     /// The runs whose id begins with these hexadecimal digits, at most [`RUN_MATCHES_MAX`];
     /// none for a text that is not of hexadecimal digits.
     pub async fn runs_by_prefix(&self, prefix: &str) -> Result<Vec<Run>, CatalogError> {
@@ -180,6 +193,12 @@ impl Catalog {
             .map_err(broken("listing applications"))?;
         rows.iter().map(application).collect()
     }
+}
+
+/// Places as SQLite takes a list: an array in JSON.
+pub(crate) fn array(places: &[Location]) -> String {
+    let texts = places.iter().map(Location::as_str);
+    texts.collect::<serde_json::Value>().to_string()
 }
 
 fn one<T: serde::de::DeserializeOwned>(row: Option<&SqliteRow>) -> Result<Option<T>, CatalogError> {

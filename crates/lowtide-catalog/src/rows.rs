@@ -100,7 +100,7 @@ pub(crate) fn bind_savepoint(
         .bind(savepoint.location.as_str().to_owned())
         .bind(savepoint.application.platform.as_str().to_owned())
         .bind(savepoint.application.application.as_str().to_owned())
-        .bind(savepoint.run.to_string())
+        .bind(savepoint.run().map(|run| run.to_string()))
         .bind(savepoint.standing.as_str())
         .bind(savepoint.verification.word())
         .bind(ms(savepoint.taken_at))

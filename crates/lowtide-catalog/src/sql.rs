@@ -64,6 +64,9 @@ statements! {
     RUNS_BY_PREFIX = "select body from runs where id >= $1 and id < $1 || 'g' order by id limit $2";
 
     SAVEPOINT = "select body from savepoints where location = $1";
+    /// The places are an array in JSON.
+    SAVEPOINTS_AT = "select body from savepoints
+                     where location in (select value from json_each($1)) order by location";
     /// Nothing, if there is a record of that place.
     INSERT_SAVEPOINT = "insert into savepoints (location, platform, application, run, standing,
                             verification, taken_ms, duration_ms, state_bytes, verify_at_ms, read_ms,
@@ -89,11 +92,13 @@ statements! {
                           where run in (select value from json_each($1))
                           order by taken_ms, location";
     SAVEPOINTS = "select body from savepoints
-                  where ($1 is null or standing = $1) and ($2 is null or verification = $2)
+                  where ($1 is null or standing in (select value from json_each($1)))
+                      and ($2 is null or verification = $2)
                   order by taken_ms desc, location desc limit $3";
     SAVEPOINTS_OF_APPLICATION = "select body from savepoints
                   where platform = $1 and application = $2
-                      and ($3 is null or standing = $3) and ($4 is null or verification = $4)
+                      and ($3 is null or standing in (select value from json_each($3)))
+                      and ($4 is null or verification = $4)
                   order by taken_ms desc, location desc limit $5";
     LATEST_GOOD = "select body from savepoints
                    where platform = $1 and application = $2 and verification = 'verified'

@@ -7,6 +7,7 @@
 //!
 //! Nothing here reads a clock, a file, the environment or randomness: `clippy.toml` disallows it.
 
+pub mod adopt;
 pub mod baseline;
 pub mod compare;
 pub mod engine;
@@ -21,6 +22,7 @@ pub mod resolve;
 pub mod rotation;
 pub mod run;
 pub mod savepoint;
+pub mod scan;
 pub mod schedule;
 pub mod structure;
 pub mod verify;

@@ -1,4 +1,4 @@
-//! What a run leaves: a place, its standing and its verification.
+//! What a run leaves, or a person adopts: a place, its standing and its verification.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ impl Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
-    /// Fills its slot.
+    /// Fills its slot; or no run took it, and it was adopted as our own.
     Kept,
     /// Complete, but its attempt had already ended, or another directory fills the slot.
     Late,
@@ -114,6 +114,26 @@ impl Verification {
     }
 }
 
+/// How a savepoint came into the catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Provenance {
+    /// A run left it.
+    Run {
+        /// Which.
+        run: RunId,
+        /// The attempt within the run.
+        attempt: u32,
+        /// The job it was taken of.
+        job: JobId,
+    },
+    /// A person named it ([`crate::adopt`]). Who took it, and of which job, is not known.
+    Adopted {
+        /// When.
+        adopted_at: Timestamp,
+    },
+}
+
 /// One savepoint directory that the catalog knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Savepoint {
@@ -121,17 +141,14 @@ pub struct Savepoint {
     pub location: Location,
     /// Whose it is.
     pub application: AppKey,
-    /// The run that left it.
-    pub run: RunId,
-    /// The attempt within the run.
-    pub attempt: u32,
-    /// The job it was taken of.
-    pub job: JobId,
+    /// How it came into the catalog.
+    #[serde(flatten)]
+    pub provenance: Provenance,
     /// What it is to its slot.
     pub standing: Standing,
     /// The format that was asked for.
     pub format: Format,
-    /// When it was asked for.
+    /// When it was asked for; of an adopted one, when it was complete.
     pub taken_at: Timestamp,
     /// From the reply to the request until Lowtide saw it complete, in milliseconds; unknown where
     /// it was found later.
@@ -159,6 +176,14 @@ impl Savepoint {
             self.verification = Verification::Broken { at, report };
         } else if !self.is_good() {
             self.verification = Verification::Verified { at, report };
+        }
+    }
+
+    /// The run that left it; `None` if it was adopted.
+    pub fn run(&self) -> Option<RunId> {
+        match self.provenance {
+            Provenance::Run { run, .. } => Some(run),
+            Provenance::Adopted { .. } => None,
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use flink_metadata::FilePath;
-pub use flink_metadata::{Metadata, ParseError, SizeRule, parse};
+pub use flink_metadata::{Metadata, ParseError, ParseErrorKind, SizeRule, parse};
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::Listed;

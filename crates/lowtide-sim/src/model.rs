@@ -219,7 +219,7 @@ impl Model {
         let mut savepoints: Vec<Savepoint> = self
             .savepoints
             .values()
-            .filter(|one| one.run == run)
+            .filter(|one| one.run() == Some(run))
             .cloned()
             .collect();
         savepoints.sort_by_key(|one| one.taken_at);

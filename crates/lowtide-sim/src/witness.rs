@@ -322,7 +322,7 @@ impl State {
                 }
                 let foreign = run.attempt().is_some_and(Attempt::is_foreign);
                 let recorded = self.model.savepoints.get(location).is_some_and(|record| {
-                    foreign || record.run == run.id && record.standing == Standing::Kept
+                    foreign || record.run() == Some(run.id) && record.standing == Standing::Kept
                 });
                 if !recorded {
                     let text = format!("run {}: {location} is not in the catalog", run.id);
@@ -567,8 +567,9 @@ impl State {
             .model
             .savepoints
             .values()
-            .filter(|one| one.standing == Standing::Kept && !kept.insert(one.run))
-            .map(|one| (self.app_ix(&one.application), one.run))
+            .filter(|one| one.standing == Standing::Kept)
+            .filter_map(|one| Some((self.app_ix(&one.application), one.run()?)))
+            .filter(|(_, run)| !kept.insert(*run))
             .collect();
         for (app, run) in twice {
             self.violate(

@@ -114,6 +114,8 @@ fn run(cli: &Cli, printer: Printer) -> Result<Exit, Trouble> {
         Command::List(args) => on_one_thread(commands::list::list(common, args, printer)),
         Command::Show(args) => on_one_thread(commands::show::show(common, args, printer)),
         Command::Latest(args) => on_one_thread(commands::latest::latest(common, args, printer)),
+        Command::Adopt(args) => on_one_thread(commands::adopt::adopt(common, args, printer)),
+        Command::Scan(args) => on_one_thread(commands::scan::scan(common, args, printer)),
         Command::Verify(args) => on_one_thread(commands::verify::verify(common, args, printer)),
         Command::Diff(args) => on_one_thread(commands::diff::diff(common, args, printer)),
         Command::Inspect(args) => on_one_thread(commands::inspect::inspect(common, args, printer)),

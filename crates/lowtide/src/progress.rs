@@ -147,25 +147,12 @@ impl BytesRead {
 
     /// Does the work, and shows meanwhile how many bytes `read` says were read.
     pub async fn beside<T>(self, work: impl Future<Output = T>, read: impl Fn() -> u64) -> T {
-        let every = if self.bar.is_some() {
-            MOVE_EVERY
-        } else {
-            SAY_EVERY
-        };
-        let started = Instant::now();
-        let mut ticks = tokio::time::interval_at(started + every, every);
-        let mut work = std::pin::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => {
-                    if let Some(bar) = &self.bar {
-                        bar.finish_and_clear();
-                    }
-                    return done;
-                }
-                _ = ticks.tick() => self.show(read(), started.elapsed()),
-            }
+        let show = |took| self.show(read(), took);
+        let done = ticking(self.bar.is_some(), work, show).await;
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
+        done
     }
 
     fn show(&self, read: u64, took: Duration) {
@@ -174,6 +161,59 @@ impl BytesRead {
         } else {
             let line = said(read, self.total, took);
             self.printer.say(&format!("{}: {line}\n", self.place));
+        }
+    }
+}
+
+/// Shows how far something has come of which nobody knows the end.
+#[derive(Debug)]
+pub struct Counted {
+    printer: Printer,
+    bar: Option<ProgressBar>,
+}
+
+impl Counted {
+    /// A spinner where stderr is a terminal, else a line once in a while.
+    pub fn new(printer: Printer) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{spinner} {elapsed:>4}  {wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            ProgressBar::new_spinner().with_style(style)
+        });
+        Self { printer, bar }
+    }
+
+    /// Does the work, and shows meanwhile what `far` says.
+    pub async fn beside<T>(self, work: impl Future<Output = T>, far: impl Fn() -> String) -> T {
+        let show = || match &self.bar {
+            Some(bar) => {
+                bar.set_message(far());
+                bar.tick();
+            }
+            None => self.printer.say(&format!("{}\n", far())),
+        };
+        let done = ticking(self.bar.is_some(), work, |_| show()).await;
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        done
+    }
+}
+
+/// Does the work, and calls `show` every so often meanwhile, with the time since it began.
+async fn ticking<T>(
+    is_terminal: bool,
+    work: impl Future<Output = T>,
+    show: impl Fn(Duration),
+) -> T {
+    let every = if is_terminal { MOVE_EVERY } else { SAY_EVERY };
+    let started = Instant::now();
+    let mut ticks = tokio::time::interval_at(started + every, every);
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = ticks.tick() => show(started.elapsed()),
         }
     }
 }

@@ -15,7 +15,7 @@ use lowtide_core::schedule::Never;
 use lowtide_world::Hands;
 use lowtide_world::kubernetes::Source;
 use lowtide_world::platform::PlatformSettings;
-use lowtide_world::store::Stores;
+use lowtide_world::store::{Paths, Stores};
 
 use crate::cli::Common;
 use crate::config::{self, CatalogPlace, Config, ConfigError};
@@ -61,9 +61,15 @@ impl Setup {
         if locations.iter().all(|location| location.scheme() == "file") {
             return Ok(Arc::default());
         }
+        let setup = Self::if_there(common)?;
+        Ok(setup.map_or_else(Arc::default, |setup| setup.stores()))
+    }
+
+    /// The configuration, for commands that need none; `None` if there is none.
+    pub fn if_there(common: &Common) -> Result<Option<Self>, Trouble> {
         match Self::read(common) {
-            Ok(setup) => Ok(setup.stores()),
-            Err(Trouble::Config(ConfigError::NotFound { .. })) => Ok(Arc::default()),
+            Ok(setup) => Ok(Some(setup)),
+            Err(Trouble::Config(ConfigError::NotFound { .. })) => Ok(None),
             Err(wrong) => Err(wrong),
         }
     }
@@ -138,6 +144,23 @@ impl Setup {
     /// The stores where savepoints lie. Nothing is made or sent before a location asks for it.
     pub fn stores(&self) -> Arc<Stores> {
         Arc::new(Stores::new(self.config.stores.clone()))
+    }
+
+    /// Where what a platform writes is reached; nowhere else for one that is not configured.
+    pub fn paths(&self, platform: &PlatformName) -> Paths {
+        let platform = self.config.platforms.get(platform);
+        let pairs = platform.map_or(&[][..], PlatformSettings::paths);
+        Paths::new(pairs, self.stores())
+    }
+
+    /// Where a location is reached that no application was named for: as the first platform says
+    /// that knows anything of it, else as it stands there.
+    pub fn paths_of(&self, location: &Location) -> Paths {
+        let all = self.config.platforms.values();
+        let mut paths = all.map(|platform| Paths::new(platform.paths(), self.stores()));
+        paths
+            .find(|paths| paths.concern(location))
+            .unwrap_or_else(|| Paths::new(&[], self.stores()))
     }
 
     /// Prepares clients for these platforms; certificates are read here, nothing is sent.

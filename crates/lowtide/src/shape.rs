@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use lowtide_core::baseline::{Compared, Digest, Judged};
 use lowtide_core::name::Location;
 use lowtide_core::run::{self, AttemptEnd, Outcome};
-use lowtide_core::savepoint::{self, Format, Verification};
+use lowtide_core::savepoint::{self, Format, Provenance, Standing, Verification};
+use lowtide_core::scan;
 use lowtide_core::verify::{OperatorReport, Report};
 use serde::Serialize;
 
@@ -120,12 +121,14 @@ pub struct Savepoint {
     pub platform: String,
     /// The application's name.
     pub application: String,
-    /// The run that left it.
-    pub run: String,
+    /// The run that left it; `null` if it was adopted.
+    pub run: Option<String>,
     /// The attempt within the run.
-    pub attempt: u32,
+    pub attempt: Option<u32>,
     /// The job it was taken of.
-    pub job: String,
+    pub job: Option<String>,
+    /// When it was adopted, if no run left it.
+    pub adopted_at: Option<Timestamp>,
     /// `kept`, `late`, `orphan` or `foreign`.
     pub standing: &'static str,
     /// `canonical` or `native`.
@@ -154,6 +157,121 @@ pub struct Detailed {
     pub savepoint: Savepoint,
     /// What verification found.
     pub report: Option<Found>,
+}
+
+/// What `adopt` prints.
+#[derive(Debug, Serialize)]
+pub struct Adopted {
+    /// `entered`, `changed` or `none`: what the catalog did.
+    pub change: &'static str,
+    /// The savepoint as it is there now.
+    #[serde(flatten)]
+    pub savepoint: Detailed,
+    /// What people should know.
+    pub warnings: Vec<String>,
+}
+
+/// What `scan` prints.
+#[derive(Debug, Serialize)]
+pub struct Scanned {
+    /// What was scanned.
+    pub prefix: String,
+    /// Files under it.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Bytes outside of all snapshots' directories that whole ones need.
+    pub shared_bytes: u64,
+    /// Every snapshot, by location.
+    pub snapshots: Vec<ScannedOne>,
+    /// Bytes of all orphans.
+    pub orphan_bytes: Option<u64>,
+    /// Every file that no whole snapshot needs; `null` if a snapshot cannot be read.
+    pub orphans: Option<Vec<Orphan>>,
+}
+
+/// One snapshot that `scan` found.
+#[derive(Debug, Serialize)]
+pub struct ScannedOne {
+    /// Where it lies.
+    pub location: String,
+    /// `whole`, `broken`, `unreadable`, `aborted` or `unfinished`.
+    pub verdict: &'static str,
+    /// `savepoint` or `checkpoint`.
+    pub kind: &'static str,
+    /// `kept`, `late`, `orphan` or `foreign`, where there is a catalog.
+    pub standing: Option<&'static str>,
+    /// Its platform and application, if the catalog knows it.
+    pub application: Option<String>,
+    /// When its `_metadata` was written, or else its newest file.
+    pub written_at: Option<Timestamp>,
+    /// Files in its directory.
+    pub files: u64,
+    /// Bytes of them.
+    pub own_bytes: u64,
+    /// Bytes of the files elsewhere that it needs.
+    pub elsewhere_bytes: u64,
+    /// What is wrong; the first of them, if there are many.
+    pub findings: Vec<String>,
+    /// How many findings there are.
+    pub findings_total: u64,
+    /// Why it could not be read.
+    pub reason: Option<String>,
+}
+
+/// A file that no whole snapshot needs.
+#[derive(Debug, Serialize)]
+pub struct Orphan {
+    /// Where it lies.
+    pub location: String,
+    /// How large it is.
+    pub bytes: u64,
+    /// When it was last written.
+    pub modified_at: Option<Timestamp>,
+    /// Whether that is so lately that a running job may be about to need it.
+    pub recent: bool,
+}
+
+impl ScannedOne {
+    /// A snapshot at a location, with its standing where there is a catalog, and what that has of
+    /// it.
+    pub fn new(
+        snapshot: &scan::Snapshot,
+        location: &Location,
+        standing: Option<Standing>,
+        known: Option<&savepoint::Savepoint>,
+    ) -> Self {
+        Self {
+            location: location.to_string(),
+            verdict: snapshot.verdict.as_str(),
+            kind: if snapshot.is_checkpoint {
+                "checkpoint"
+            } else {
+                "savepoint"
+            },
+            standing: standing.map(Standing::as_str),
+            application: known.map(|it| it.application.to_string()),
+            written_at: snapshot.written_at,
+            files: snapshot.files,
+            own_bytes: snapshot.own_bytes,
+            elsewhere_bytes: snapshot.elsewhere_bytes,
+            findings: snapshot.findings.clone(),
+            findings_total: snapshot.findings_total,
+            reason: snapshot.reason.clone(),
+        }
+    }
+}
+
+impl Orphan {
+    /// An orphan at a location.
+    pub fn new(orphan: &scan::Orphan, location: &Location) -> Self {
+        Self {
+            location: location.to_string(),
+            bytes: orphan.bytes,
+            modified_at: orphan.modified_at,
+            recent: orphan.is_recent,
+        }
+    }
 }
 
 /// What verification found.
@@ -601,13 +719,23 @@ impl Savepoint {
             Verification::Broken { at, .. } => ("broken", Some(*at), None),
             Verification::Nothing => ("nothing", None, None),
         };
+        let (run, attempt, job, adopted_at) = match &savepoint.provenance {
+            Provenance::Run { run, attempt, job } => (
+                Some(run.to_string()),
+                Some(*attempt),
+                Some(job.to_string()),
+                None,
+            ),
+            Provenance::Adopted { adopted_at } => (None, None, None, Some(*adopted_at)),
+        };
         Self {
             location: savepoint.location.to_string(),
             platform: savepoint.application.platform.to_string(),
             application: savepoint.application.application.to_string(),
-            run: savepoint.run.to_string(),
-            attempt: savepoint.attempt,
-            job: savepoint.job.to_string(),
+            run,
+            attempt,
+            job,
+            adopted_at,
             standing: savepoint.standing.as_str(),
             format: format(savepoint.format),
             taken_at: savepoint.taken_at,

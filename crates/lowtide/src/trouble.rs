@@ -8,9 +8,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
+use lowtide_core::adopt::Refusal;
 use lowtide_core::fault::{Fault, FaultKind};
 use lowtide_core::name::{AppKey, Location, PlatformName};
 use lowtide_core::ports::CatalogError;
+use lowtide_core::verify::Report;
 use lowtide_world::flink::SettingsError;
 
 use crate::config::ConfigError;
@@ -175,6 +177,29 @@ pub enum Trouble {
         #[source]
         source: Fault,
     },
+    /// `scan` of a directory in which everything belongs to snapshots beside it.
+    #[error("{location} holds what snapshots beside it share")]
+    SharedPrefix {
+        /// Where it lies.
+        location: Location,
+    },
+    /// `adopt` of something that is broken.
+    #[error("{location} is broken")]
+    NotWhole {
+        /// Where it lies.
+        location: Location,
+        /// What is wrong with it.
+        report: Box<Report>,
+    },
+    /// `adopt` of something that cannot be what was asked for.
+    #[error("cannot adopt {location}")]
+    NotAdopted {
+        /// Where it lies.
+        location: Location,
+        /// Why.
+        #[source]
+        source: Refusal,
+    },
     /// The catalog cannot be opened.
     #[error("cannot open the catalog")]
     CatalogOpen {
@@ -255,6 +280,7 @@ impl Trouble {
             | Self::NoJobName { .. }
             | Self::Uids { .. }
             | Self::NoOperator { .. }
+            | Self::SharedPrefix { .. }
             | Self::CatalogOpen { .. }
             | Self::Platform { .. } => Exit::Usage,
             Self::Unreadable { .. } | Self::NoPlan { .. } => Exit::Unverified,
@@ -267,6 +293,8 @@ impl Trouble {
             | Self::NoRuns { .. }
             | Self::Broken { .. }
             | Self::NoJob { .. }
+            | Self::NotWhole { .. }
+            | Self::NotAdopted { .. }
             | Self::Catalog { .. }
             | Self::Defect { .. }
             | Self::Randomness { .. }
@@ -334,6 +362,25 @@ impl Trouble {
             Self::Unreadable { source, .. }
             | Self::NoPlan { source, .. }
             | Self::NoSlot { source, .. } => source.hint.clone().into_iter().collect(),
+            Self::SharedPrefix { .. } => vec![
+                "scan the directory above it: without the snapshots, all of it would look like orphans"
+                    .to_owned(),
+            ],
+            Self::NotWhole { .. } => {
+                vec!["nothing was recorded: a job could not be restored from it".to_owned()]
+            }
+            Self::NotAdopted { source, .. } => vec![match source {
+                Refusal::OfAnother { .. } => {
+                    "one place is recorded once: adopt it for that application, or a copy of it"
+                        .to_owned()
+                }
+                Refusal::Checkpoint => {
+                    "leave `--own` out, or take a savepoint of a job restored from it".to_owned()
+                }
+                Refusal::BrokenWithin { .. } => {
+                    "bring back what `lowtide show` names, and `lowtide verify --deep` it".to_owned()
+                }
+            }],
             Self::Platform { source, .. } => vec![source.hint()],
             Self::Config(wrong) => wrong.hints(),
             Self::NoJob { hint, .. } | Self::CatalogOpen { hint, .. } => {
@@ -382,6 +429,15 @@ pub fn render(trouble: &Trouble, color: bool) -> String {
         }
         _ => format!("{BAD}error{BAD:#}: {trouble}\n"),
     };
+    if let Trouble::NotWhole { report, .. } = trouble {
+        for finding in &report.findings {
+            let _ = writeln!(text, "  {finding}");
+        }
+        let more = report.findings_total - report.findings.len() as u64;
+        if more > 0 {
+            let _ = writeln!(text, "  and {more} more");
+        }
+    }
     let mut cause = trouble.source();
     while let Some(source) = cause {
         let _ = writeln!(text, "  because: {source}");
@@ -470,6 +526,34 @@ mod tests {
             Trouble::NoSlot {
                 job: "lowtide-29300100".into(),
                 source: Fault::permanent("the API server says no").hint("the Role lacks a verb"),
+            },
+            Trouble::SharedPrefix {
+                location: Location::new("/checkpoints/5f9c/shared"),
+            },
+            Trouble::NotWhole {
+                location: Location::new("/savepoints/savepoint-1-2"),
+                report: Box::new(Report {
+                    findings: names(&["missing: file:/savepoints/savepoint-1-2/a"]),
+                    findings_total: 3,
+                    ..Report::default()
+                }),
+            },
+            Trouble::NotAdopted {
+                location: Location::new("/savepoints/savepoint-1-2"),
+                source: Refusal::OfAnother {
+                    application: orders(),
+                    standing: lowtide_core::savepoint::Standing::Kept,
+                },
+            },
+            Trouble::NotAdopted {
+                location: Location::new("/checkpoints/5f9c/chk-42"),
+                source: Refusal::Checkpoint,
+            },
+            Trouble::NotAdopted {
+                location: Location::new("/savepoints/savepoint-1-2"),
+                source: Refusal::BrokenWithin {
+                    at: Timestamp::UNIX_EPOCH,
+                },
             },
             Trouble::NoneVerified {
                 application: orders(),

@@ -11,7 +11,7 @@ use lowtide_core::name::{
 use lowtide_core::policy::Policy;
 use lowtide_core::ports::{Catalog as _, Commit};
 use lowtide_core::run::{Attempt, AttemptEnd, Cause, CauseKind, Outcome, OwnDirectory, Phase, Run};
-use lowtide_core::savepoint::{Format, Savepoint, Standing, Verification};
+use lowtide_core::savepoint::{Format, Provenance, Savepoint, Standing, Verification};
 use lowtide_core::schedule::Never;
 use lowtide_core::verify::{OperatorReport, Report};
 
@@ -113,9 +113,11 @@ fn savepoint(
     Savepoint {
         location: location.clone(),
         application: run.application.clone(),
-        run: run.id,
-        attempt: 1,
-        job: JobId::new("f36b0f5a5d6a4ab8a3ed5bd1f5b2f0aa"),
+        provenance: Provenance::Run {
+            run: run.id,
+            attempt: 1,
+            job: JobId::new("f36b0f5a5d6a4ab8a3ed5bd1f5b2f0aa"),
+        },
         standing,
         format: Format::Canonical,
         taken_at: run.created_at,

@@ -19,7 +19,7 @@ use lowtide_core::policy::Policy;
 use lowtide_core::ports::{Catalog as _, Commit};
 use lowtide_core::rotation::Candidate;
 use lowtide_core::run::{Origin, Outcome, Phase, Run};
-use lowtide_core::savepoint::{Format, Savepoint, Standing, Verification};
+use lowtide_core::savepoint::{Format, Provenance, Savepoint, Standing, Verification};
 use lowtide_core::schedule::Never;
 use lowtide_core::verify::Report;
 use shared::running::Running;
@@ -80,9 +80,11 @@ fn keep(place: &Place, number: u8, location: &Location, taken_at: &str) {
     let savepoint = Savepoint {
         location: location.clone(),
         application: key,
-        run: id,
-        attempt: 1,
-        job: JobId::new("f36b0f5a5d6a4ab8a3ed5bd1f5b2f0aa"),
+        provenance: Provenance::Run {
+            run: id,
+            attempt: 1,
+            job: JobId::new("f36b0f5a5d6a4ab8a3ed5bd1f5b2f0aa"),
+        },
         standing: Standing::Kept,
         format: Format::Native,
         taken_at,

@@ -440,7 +440,7 @@ async fn compare(catalog: &Catalog, model: &Model) {
         let mut left: Vec<_> = model
             .savepoints
             .iter()
-            .filter(|known| known.run == run.id)
+            .filter(|known| known.run() == Some(run.id))
             .cloned()
             .collect();
         left.sort_by_key(|known| (known.taken_at, known.location.clone()));

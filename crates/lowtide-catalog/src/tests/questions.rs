@@ -38,7 +38,7 @@ async fn what_many_runs_left_is_one_question() {
     }
     let asked = [runs[0].id, runs[2].id];
     let left = catalog.savepoints_of_runs(&asked).await.unwrap();
-    let of: Vec<_> = left.iter().map(|savepoint| savepoint.run).collect();
+    let of: Vec<_> = left.iter().filter_map(Savepoint::run).collect();
     assert_eq!(of, [runs[2].id, runs[0].id]);
     assert_eq!(catalog.savepoints_of_runs(&[]).await.unwrap(), []);
 }
@@ -137,7 +137,7 @@ async fn savepoints_are_listed_and_the_latest_good_one_found() {
 
     let filter = SavepointFilter {
         applications: None,
-        standing: None,
+        standings: None,
         only_good: false,
         limit: 100,
     };
@@ -167,7 +167,7 @@ async fn savepoints_are_listed_and_the_latest_good_one_found() {
         [stray.clone(), late.clone(), good.clone()]
     );
     let late_ones = SavepointFilter {
-        standing: Some(Standing::Late),
+        standings: Some(vec![Standing::Late]),
         ..filter
     };
     assert_eq!(listed(late_ones).await, [unread, late.clone()]);

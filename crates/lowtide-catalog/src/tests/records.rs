@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use lowtide_core::name::{AppKey, ApplicationName, JobId, Location, PlatformName, RunId};
 use lowtide_core::policy::Policy;
 use lowtide_core::run::{Cause, CauseKind, Origin, Outcome, Phase, Run};
-use lowtide_core::savepoint::{Format, Savepoint, Standing, Verification};
+use lowtide_core::savepoint::{Format, Provenance, Savepoint, Standing, Verification};
 use lowtide_core::schedule::Never;
 use lowtide_core::verify::Report;
 
@@ -89,9 +89,11 @@ pub(super) fn savepoint(
     Savepoint {
         location: Location::new(format!("s3://bucket/{}/{name}", run.application)),
         application: run.application.clone(),
-        run: run.id,
-        attempt: 1,
-        job: JobId::new("job"),
+        provenance: Provenance::Run {
+            run: run.id,
+            attempt: 1,
+            job: JobId::new("job"),
+        },
         standing,
         format: Format::Canonical,
         taken_at: at(seconds),

@@ -7,7 +7,7 @@ use super::{AttemptEnd, Found, Run};
 use crate::Bug;
 use crate::name::Location;
 use crate::planted::planted;
-use crate::savepoint::{Savepoint, Standing, Verification};
+use crate::savepoint::{Provenance, Savepoint, Standing, Verification};
 
 /// When the directories of a troubled run are looked into, counted from its end: soon, because
 /// most of what comes late comes soon; after a day for the last time, because no savepoint takes
@@ -125,9 +125,11 @@ fn beside(run: &Run, number: u32, found: &Found, now: Timestamp) -> Option<Savep
     Some(Savepoint {
         location: found.location.clone(),
         application: run.application.clone(),
-        run: run.id,
-        attempt: number,
-        job: attempt.job.clone(),
+        provenance: Provenance::Run {
+            run: run.id,
+            attempt: number,
+            job: attempt.job.clone(),
+        },
         standing,
         format: attempt.format,
         taken_at: attempt.sent_at.unwrap_or(attempt.frozen_at),

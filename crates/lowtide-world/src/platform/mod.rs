@@ -41,6 +41,15 @@ impl PlatformSettings {
         self
     }
 
+    /// What the platform calls a place, and where Lowtide reaches it.
+    pub fn paths(&self) -> &[(String, String)] {
+        match self {
+            Self::Flink(settings) => &settings.paths,
+            Self::Kubernetes(settings) => &settings.paths,
+            Self::Ververica(settings) => &settings.paths,
+        }
+    }
+
     /// Whether the platform itself chooses the directories of savepoints.
     pub fn chooses_directory(&self) -> bool {
         match self {

@@ -10,11 +10,13 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use lowtide_core::baseline::Listed;
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::run::Found;
 
+use super::walk::{BATCH_ENTRIES, Entry};
 use super::{DIRECTORIES_MAX, ENTRIES_MAX, METADATA, METADATA_BYTES_MAX, Opened};
 
 /// Reads the `_metadata` of the directory at `path` and lists it.
@@ -100,8 +102,51 @@ fn names(path: &Path) -> Result<Vec<(String, Option<Listed>)>, Fault> {
     Ok(names)
 }
 
+/// Lists everything in and below a directory, until `send` has had enough of it. What vanishes
+/// meanwhile is not there.
+pub(super) fn walk(top: &Path, mut send: impl FnMut(Vec<Entry>) -> bool) -> Result<(), Fault> {
+    let mut open = vec![(top.to_owned(), String::new())];
+    let mut batch = Vec::new();
+    while let Some((directory, below)) = open.pop() {
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == ErrorKind::NotFound && !below.is_empty() => continue,
+            entries => entries.map_err(|error| fault("list", &directory, &error))?,
+        };
+        batch.push(Entry::Directory {
+            path: below.clone(),
+            modified_at: modified_at(fs::metadata(&directory).ok()),
+        });
+        for entry in entries {
+            let entry = entry.map_err(|error| fault("list", &directory, &error))?;
+            let name = entry.file_name();
+            let path = match below.as_str() {
+                "" => name.to_string_lossy().into_owned(),
+                below => format!("{below}/{}", name.to_string_lossy()),
+            };
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push((entry.path(), path));
+            } else if let Some(it) = looked_up(&entry.path())?.filter(fs::Metadata::is_file) {
+                batch.push(Entry::File {
+                    path,
+                    bytes: it.len(),
+                    modified_at: modified_at(Some(it)),
+                });
+            }
+            if batch.len() >= BATCH_ENTRIES && !send(std::mem::take(&mut batch)) {
+                return Ok(());
+            }
+        }
+    }
+    send(batch);
+    Ok(())
+}
+
+fn modified_at(it: Option<fs::Metadata>) -> Option<Timestamp> {
+    Timestamp::try_from(it?.modified().ok()?).ok()
+}
+
 /// The bytes of a `_metadata`; `None` if there is none.
-fn metadata_bytes(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
+pub(super) fn metadata_bytes(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
     // Looked at before it is opened: opening a pipe would wait for ever.
     let Some(kind) = looked_up(path)? else {
         return Ok(None);
@@ -185,6 +230,13 @@ pub(super) fn still_there(path: &Path) -> Result<(), Fault> {
         )));
     }
     Ok(())
+}
+
+/// When the `_metadata` of a directory was written; `None` if the file system does not say.
+pub(super) fn completed_at(path: &Path) -> Result<Option<Timestamp>, Fault> {
+    let path = path.join(METADATA);
+    let it = fs::metadata(&path).map_err(|error| fault("look at", &path, &error))?;
+    Ok(modified_at(Some(it)))
 }
 
 /// What is at a path, links followed; `None` if there is nothing.

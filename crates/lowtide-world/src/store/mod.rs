@@ -13,12 +13,14 @@ mod object;
 mod operator;
 mod place;
 pub mod settings;
+pub mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use lowtide_core::baseline::Listed;
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
@@ -119,20 +121,77 @@ pub fn unproven(location: &Location) -> Option<&'static str> {
 
 /// Beginnings of locations, where Lowtide reaches them, and the stores where they lie.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Paths {
+pub struct Paths {
     /// Longest first.
     pairs: Vec<(Location, Location)>,
     stores: Arc<Stores>,
 }
 
 impl Paths {
-    pub(crate) fn new(pairs: &[(String, String)], stores: Arc<Stores>) -> Self {
+    /// Pairs of what the platform calls a place and where it is reached; none for a location that
+    /// belongs to no platform.
+    pub fn new(pairs: &[(String, String)], stores: Arc<Stores>) -> Self {
         let mut pairs: Vec<_> = pairs
             .iter()
             .map(|(from, to)| (Location::new(from), Location::new(to)))
             .collect();
         pairs.sort_by_key(|(from, _)| std::cmp::Reverse(from.as_str().len()));
         Self { pairs, stores }
+    }
+
+    /// Whether a location, or something below it, is what the platform calls a place, or where one
+    /// is reached.
+    pub fn concern(&self, location: &Location) -> bool {
+        let location = location.as_str();
+        let places = self.pairs.iter().flat_map(|(from, to)| [from, to]);
+        places
+            .map(Location::as_str)
+            .any(|it| below(location, it).is_some() || below(it, location).is_some())
+    }
+
+    /// Every name of a location's place, the platform's own first: what the catalog knows it by.
+    /// A place has several where it is mounted, and where a store has several schemes.
+    pub fn names(&self, location: &Location) -> Vec<Location> {
+        let location = &place::plain(location);
+        let reached = self.place(location);
+        let mut candidates: Vec<Location> = Vec::new();
+        let is_platforms =
+            |(from, _): &(Location, Location)| below(location.as_str(), from.as_str()).is_some();
+        if self.pairs.iter().any(is_platforms) {
+            candidates.push(location.clone());
+        }
+        let spellings = place::spellings(location);
+        for (from, to) in &self.pairs {
+            let below = spellings
+                .iter()
+                .filter_map(|it| below(it.as_str(), to.as_str()));
+            candidates.extend(below.map(|below| joined(from, below)));
+        }
+        candidates.push(location.clone());
+        let others: Vec<Location> = candidates.iter().flat_map(place::spellings).collect();
+        candidates.extend(others);
+
+        let mut names: Vec<Location> = Vec::new();
+        for name in candidates {
+            if !names.contains(&name) && self.place(&name) == reached {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// When the `_metadata` of a savepoint was written, which is when it was complete; `None` if
+    /// the store does not say.
+    pub async fn completed_at(&self, location: &Location) -> Result<Option<Timestamp>, Fault> {
+        let directory = directory_of(location);
+        refuse_dots(&directory)?;
+        match self.place(&directory) {
+            Place::Local(path) => blocking(move || local::completed_at(&path)).await,
+            Place::Object(object) => {
+                object::completed_at(&self.stores.operator(&object.root)?, &object).await
+            }
+            Place::Unsupported(why) => Err(unsupported(&why)),
+        }
     }
 
     /// Where Lowtide reaches a location.
@@ -142,18 +201,14 @@ impl Paths {
             .iter()
             .find_map(|(from, to)| {
                 let below = below(location.as_str(), from.as_str())?;
-                Some(if below.is_empty() {
-                    to.clone()
-                } else {
-                    to.join(below)
-                })
+                Some(joined(to, below))
             })
             .unwrap_or_else(|| location.clone());
         place::place(&reached)
     }
 
     /// Reads a savepoint's `_metadata` and the sizes of all that it references.
-    pub(crate) async fn read(&self, location: &Location) -> Result<Reading, Fault> {
+    pub async fn read(&self, location: &Location) -> Result<Reading, Fault> {
         let directory = directory_of(location);
         refuse_dots(&directory)?;
         let place = self.place(&directory);
@@ -375,6 +430,15 @@ async fn blocking<T: Send + 'static>(
         .unwrap_or_else(|_| Err(Fault::transient("reading was interrupted")))
 }
 
+/// A place below another; the place itself if there is nothing to add.
+fn joined(place: &Location, below: &str) -> Location {
+    if below.is_empty() {
+        place.clone()
+    } else {
+        place.join(below)
+    }
+}
+
 /// What is left of a location below a beginning that ends where a part of the path ends.
 fn below<'a>(location: &'a str, from: &str) -> Option<&'a str> {
     let rest = location.strip_prefix(from)?;
@@ -436,6 +500,41 @@ mod tests {
             panic!("an object");
         };
         assert_eq!(object.to_string(), "gs://replica/of/sp/savepoint-1");
+    }
+
+    #[test]
+    fn a_place_has_the_platforms_name_first() {
+        let names = |pairs: &[(&str, &str)], location: &str| {
+            let pairs: Vec<_> = pairs
+                .iter()
+                .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()))
+                .collect();
+            let names = Paths::new(&pairs, Arc::default()).names(&Location::new(location));
+            names.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[], "/a/b"), ["file:/a/b"]);
+        assert_eq!(names(&[], "file:/a//b/./c"), ["file:/a/b/c"]);
+        let mount = [("file:/opt/flink/state", "/mnt/state")];
+        let both = ["file:/opt/flink/state/x", "file:/mnt/state/x"];
+        assert_eq!(names(&mount, "/mnt/state/x"), both);
+        assert_eq!(names(&mount, "file:///opt/flink/state/x"), both[..1]);
+        let bucket = [("s3://state", "/mnt/state")];
+        assert_eq!(
+            names(&bucket, "/mnt/state/x"),
+            ["s3://state/x", "file:/mnt/state/x"]
+        );
+        assert_eq!(
+            names(&[], "s3a://b/x"),
+            ["s3a://b/x", "s3://b/x", "s3p://b/x", "s3n://b/x"]
+        );
+        let azure = names(&[], "wasbs://c@a.blob.core.windows.net/x");
+        assert_eq!(azure[0], "wasbs://c@a.blob.core.windows.net/x");
+        for other in [
+            "abfss://c@a.dfs.core.windows.net/x",
+            "abfs://c@a.dfs.core.windows.net/x",
+        ] {
+            assert!(azure.iter().any(|name| name == other), "{azure:?}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 use lowtide_core::baseline::Listed;
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
@@ -23,6 +24,7 @@ use opendal::{Entry, ErrorKind, Operator};
 
 use super::fault;
 use super::place::{Object, Root};
+use super::walk;
 use super::{DIRECTORIES_MAX, ENTRIES_MAX, METADATA, METADATA_BYTES_MAX, Opened};
 
 /// Entries asked for with one request: the most that S3, GCS and OSS give.
@@ -53,10 +55,7 @@ pub(super) async fn open(operator: &Operator, directory: &Object) -> Result<Open
         names.push((entry.name().to_owned(), Some(told)));
     }
     if names.is_empty() {
-        return Err(
-            Fault::gone(format!("cannot read {directory}: nothing lies there"))
-                .hint("a store has no directories of its own: is it the right bucket and path?"),
-        );
+        return Err(nothing_lies_in(directory));
     }
     names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let told = names.iter().find(|(name, _)| name == METADATA);
@@ -72,7 +71,11 @@ pub(super) async fn open(operator: &Operator, directory: &Object) -> Result<Open
     })
 }
 
-async fn metadata(operator: &Operator, directory: &Object, bytes: u64) -> Result<Vec<u8>, Fault> {
+pub(super) async fn metadata(
+    operator: &Operator,
+    directory: &Object,
+    bytes: u64,
+) -> Result<Vec<u8>, Fault> {
     let object = directory.join(METADATA);
     if bytes > METADATA_BYTES_MAX {
         return Err(Fault::permanent(format!(
@@ -84,6 +87,12 @@ async fn metadata(operator: &Operator, directory: &Object, bytes: u64) -> Result
         Err(error) if error.kind() == ErrorKind::NotFound => Err(vanished(directory)),
         Err(error) => Err(fault::of(&error, "read", &object.to_string())),
     }
+}
+
+/// The fault of a directory that a store has not.
+fn nothing_lies_in(directory: &Object) -> Fault {
+    Fault::gone(format!("cannot read {directory}: nothing lies there"))
+        .hint("a store has no directories of its own: is it the right bucket and path?")
 }
 
 /// The fault of a directory that was deleted meanwhile: it says nothing of what it held.
@@ -107,6 +116,22 @@ fn listed(metadata: &opendal::Metadata) -> Listed {
         etag: metadata.etag().map(str::to_owned),
         modified_ms: modified.map(|at| at.into_inner().as_millisecond()),
     }
+}
+
+/// When the `_metadata` of a directory was written; `None` if the store does not say.
+pub(super) async fn completed_at(
+    operator: &Operator,
+    directory: &Object,
+) -> Result<Option<Timestamp>, Fault> {
+    let object = directory.join(METADATA);
+    let metadata = operator
+        .stat(&object.key)
+        .await
+        .map_err(|error| fault::of(&error, "look at", &object.to_string()))?;
+    let at = metadata
+        .last_modified()
+        .map(opendal::raw::Timestamp::into_inner);
+    Ok(at)
 }
 
 /// The files of a bucket that there are, of those with these keys.
@@ -309,6 +334,43 @@ pub(super) async fn directories(
         })
         .buffered(ASKED_AT_ONCE);
     looked.try_collect().await
+}
+
+/// Lists everything under a prefix.
+pub(super) async fn walk(
+    operator: &Operator,
+    prefix: &Object,
+    mut each: impl FnMut(walk::Entry) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let beginning = prefix.prefix();
+    let mut entries = lister(operator, prefix, true, None).await?;
+    let mut is_empty = true;
+    while let Some(entry) = next(&mut entries, prefix).await? {
+        is_empty = false;
+        let Some(path) = entry.path().strip_prefix(&beginning) else {
+            continue;
+        };
+        let metadata = entry.metadata();
+        let modified_at = metadata
+            .last_modified()
+            .map(opendal::raw::Timestamp::into_inner);
+        each(if metadata.is_file() {
+            walk::Entry::File {
+                path: path.to_owned(),
+                bytes: metadata.content_length(),
+                modified_at,
+            }
+        } else {
+            walk::Entry::Directory {
+                path: path.trim_end_matches('/').to_owned(),
+                modified_at,
+            }
+        })?;
+    }
+    if is_empty {
+        return Err(nothing_lies_in(prefix));
+    }
+    Ok(())
 }
 
 /// What lies above a key.

@@ -137,6 +137,47 @@ pub(crate) fn place(location: &Location) -> Place {
     }
 }
 
+/// A location without the doubled slashes and dots that a file system ignores.
+pub(crate) fn plain(location: &Location) -> Location {
+    match place(location) {
+        Place::Local(path) => {
+            let path: PathBuf = path.components().collect();
+            path.to_str()
+                .map_or_else(|| location.clone(), Location::new)
+        }
+        Place::Object(_) | Place::Unsupported(_) => location.clone(),
+    }
+}
+
+/// Every way to write a location that [`place`] takes for the same place.
+pub(crate) fn spellings(location: &Location) -> Vec<Location> {
+    let Place::Object(object) = place(location) else {
+        return vec![location.clone()];
+    };
+    let key = &object.key;
+    let all = match &object.root {
+        Root::S3 { bucket } => ["s3", "s3a", "s3p", "s3n"]
+            .map(|scheme| format!("{scheme}://{bucket}/{key}"))
+            .to_vec(),
+        Root::Azure {
+            account,
+            container,
+            suffix,
+        } => [
+            ("abfss", "dfs"),
+            ("abfs", "dfs"),
+            ("wasbs", "blob"),
+            ("wasb", "blob"),
+        ]
+        .map(|(scheme, door)| format!("{scheme}://{container}@{account}.{door}.{suffix}/{key}"))
+        .to_vec(),
+        root @ (Root::Gcs { .. } | Root::Oss { .. } | Root::Hdfs { .. } | Root::WebHdfs { .. }) => {
+            vec![format!("{root}/{key}")]
+        }
+    };
+    all.iter().map(Location::new).collect()
+}
+
 fn root(scheme: &str, authority: &str) -> Result<Root, String> {
     let named = |what: &str| {
         if authority.is_empty() {

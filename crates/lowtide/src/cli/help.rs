@@ -161,7 +161,8 @@ Examples:
   lowtide unpause orders";
 
 pub(super) const LIST: &str = "\
-Lists savepoints from the catalog, newest first, and the runs under way. With --all also those \
+Lists savepoints from the catalog, newest first, and the runs under way: those that fill slots, \
+and those that are adopted or otherwise someone else's (foreign). With --all also those \
 of applications that are no longer configured (marked as unlisted), and late and orphaned \
 directories.";
 
@@ -177,7 +178,8 @@ Examples:
 pub(super) const SHOW: &str = "\
 Shows everything that is known of one run: its phases, every attempt with its request and its \
 end, its savepoints with what verification found, warnings, and what to do. For an application, \
-its newest run; for a location, the run that left it.";
+its newest run; for a location, the run that left it, or the savepoint itself where it was \
+adopted.";
 
 pub(super) const SHOW_EXAMPLES: &str = "\
 Examples:
@@ -190,8 +192,8 @@ Examples:
 
 pub(super) const LATEST: &str = "\
 Prints the path of the application's newest verified savepoint, and nothing else, on stdout. \
-Savepoints that are unverified or broken do not count; newer ones that were found broken are named \
-on stderr. Also answers for applications that are no \
+Savepoints that are unverified or broken do not count, and newer ones that were found broken are \
+named on stderr; someone else's count, once adopted. Also answers for applications that are no \
 longer configured. Exits 1 if there is none, or none young enough.";
 
 pub(super) const LATEST_EXAMPLES: &str = "\
@@ -282,6 +284,53 @@ Examples:
       Could the job that runs now start from there?
   lowtide diff --allow-non-restored-state \"$(lowtide latest orders)\" s3://state/orders/sp-1
       Which state would be lost on the way back to the release that left sp-1?";
+
+pub(super) const ADOPT: &str = "\
+Lets a savepoint that someone else took into the catalog. It is read first, as `lowtide verify` \
+does at level 1: what is broken, or cannot be read, is refused.
+
+It enters as foreign: listed, and an answer of `latest`, but never deleted. With --own it becomes \
+Lowtide's own. One place is recorded once, under the platform's name for it (`paths`); adopting it \
+again only changes what the options ask for. A checkpoint stays foreign: it shares files with \
+others of its job.
+
+Exits 0 if it is in the catalog, 1 if it is broken or refused, 4 if it cannot be read.";
+
+pub(super) const ADOPT_EXAMPLES: &str = "\
+Examples:
+  lowtide adopt s3://state/manual/savepoint-aeb210-3f00d8f1a3c2 --application orders
+      From now on `lowtide list` knows it, and `lowtide latest` if it is the newest.
+  lowtide adopt /savepoints/savepoint-aeb210-3f00d8f1a3c2 --application orders --own
+      It is Lowtide's to keep and to delete.
+  lowtide adopt /copies/savepoint-1 --application orders --taken-at 2026-11-22T01:00:00Z
+      A copy, whose file says when it was copied.";
+
+pub(super) const SCAN: &str = "\
+Lists everything under a prefix, wherever it lies, and reads the `_metadata` of each snapshot there: \
+savepoints and retained checkpoints. It changes nothing, and needs no configuration; with one that \
+has a catalog, it also says which application a snapshot is of, and as what it is known.
+
+  whole       every file that it needs is there with its right size
+  broken      it was read, and is wrong
+  unreadable  it could not be read: it may be whole
+  aborted     a directory of a snapshot without `_metadata`
+  unfinished  the same, written to within ten minutes: it may be in progress
+
+The standing of what the catalog does not know is foreign. `own` is what lies in a snapshot's own \
+directory, `elsewhere` what it needs besides: retained checkpoints of one job share files.
+
+Orphans are files that no whole snapshot under the prefix needs, and that lie in the directory of no \
+other. What runs is not asked: a job may use files that no snapshot names yet. So scan the directory \
+above all checkpoints of a job, and think before anything is deleted.
+
+Exits 0, or 1 if a snapshot is broken or there is none, 4 if one cannot be read.";
+
+pub(super) const SCAN_EXAMPLES: &str = "\
+Examples:
+  lowtide scan s3://state/checkpoints/5f9c2a
+      What retains a job's checkpoints, and what is left over?
+  lowtide scan /savepoints --output json
+      Everything, file by file, for a program.";
 
 pub(super) const GEN: &str = "\
 Generates the files that are derived from this program; `cargo xtask gen` calls it, and a test \

@@ -157,6 +157,12 @@ pub enum Command {
     /// Compare two savepoints, and tell what a restore would refuse or drop
     #[command(long_about = help::DIFF, after_long_help = help::DIFF_EXAMPLES)]
     Diff(Diff),
+    /// Let a savepoint that someone else took into the catalog
+    #[command(long_about = help::ADOPT, after_long_help = help::ADOPT_EXAMPLES)]
+    Adopt(Adopt),
+    /// Show what lies under a prefix: snapshots, and files that none of them needs
+    #[command(long_about = help::SCAN, after_long_help = help::SCAN_EXAMPLES)]
+    Scan(Scan),
     /// Generate the files that are derived from this program
     #[command(hide = true, long_about = help::GEN, after_long_help = help::GEN_EXAMPLES)]
     Gen(Gen),
@@ -321,6 +327,31 @@ pub struct Diff {
     /// As Flink with --allowNonRestoredState: state of operators that B lacks may be dropped
     #[arg(long)]
     pub allow_non_restored_state: bool,
+}
+
+/// `adopt`
+#[derive(Debug, Args)]
+pub struct Adopt {
+    /// The directory of a savepoint, or its `_metadata` file
+    #[arg(value_name = "LOCATION")]
+    pub location: String,
+    /// Whose savepoint it is, as `name` or `platform/name`
+    #[arg(long, value_name = "NAME")]
+    pub application: String,
+    /// It becomes Lowtide's own, and may be deleted by the rules
+    #[arg(long)]
+    pub own: bool,
+    /// When it was taken (RFC 3339) [default: when its `_metadata` was written]
+    #[arg(long, value_name = "TIME", value_parser = values::slot)]
+    pub taken_at: Option<Timestamp>,
+}
+
+/// `scan`
+#[derive(Debug, Args)]
+pub struct Scan {
+    /// A directory, or the beginning of a store's keys, with everything below it
+    #[arg(value_name = "PREFIX")]
+    pub prefix: String,
 }
 
 /// `gen`

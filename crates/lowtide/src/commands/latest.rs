@@ -55,7 +55,7 @@ async fn say_what_is_passed_over(
     };
     let filter = SavepointFilter {
         applications: Some(vec![savepoint.application.clone()]),
-        standing: Some(Standing::Kept),
+        standings: Some(vec![Standing::Kept, Standing::Foreign]),
         only_good: false,
         limit: PASSED_OVER_MAX,
     };

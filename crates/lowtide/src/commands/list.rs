@@ -79,7 +79,7 @@ async fn read(
     }
     let filter = SavepointFilter {
         applications: wanted,
-        standing: (!args.all).then_some(Standing::Kept),
+        standings: (!args.all).then(|| vec![Standing::Kept, Standing::Foreign]),
         only_good: false,
         limit: args.limit,
     };

@@ -86,7 +86,9 @@ async fn left_by(
         .map_err(Trouble::catalog("read what the runs left"))?;
     let mut left: BTreeMap<RunId, Vec<Savepoint>> = BTreeMap::new();
     for savepoint in savepoints {
-        left.entry(savepoint.run).or_default().push(savepoint);
+        if let Some(run) = savepoint.run() {
+            left.entry(run).or_default().push(savepoint);
+        }
     }
     Ok(left)
 }

@@ -1,4 +1,4 @@
-//! `show`: everything that is known of one run.
+//! `show`: everything that is known of one run, or of a savepoint that no run left.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use lowtide_catalog::Catalog;
 use lowtide_core::name::Location;
 use lowtide_core::ports::Catalog as _;
 use lowtide_core::run::{Attempt, AttemptEnd, Origin, Run};
-use lowtide_core::savepoint::{Savepoint, Verification};
+use lowtide_core::savepoint::{Provenance, Savepoint, Verification};
 
 use crate::cli::{Common, Show};
 use crate::exit::Exit;
@@ -28,7 +28,10 @@ pub async fn show(common: &Common, args: &Show, printer: Printer) -> Result<Exit
     let setup = Setup::read(common)?;
     setup.must_remember("show")?;
     let catalog = setup.catalog_if_there().await?;
-    let run = find(&setup, catalog.as_ref(), &args.what).await?;
+    let run = match find(&setup, catalog.as_ref(), &args.what).await? {
+        Known::Run(run) => run,
+        Known::Adopted(savepoint) => return adopted(&setup, &savepoint, printer),
+    };
     let savepoints = match &catalog {
         Some(catalog) => catalog
             .savepoints_of(run.id)
@@ -43,19 +46,40 @@ pub async fn show(common: &Common, args: &Show, printer: Printer) -> Result<Exit
     Ok(Exit::Fine)
 }
 
+/// What can be shown.
+enum Known {
+    Run(Box<Run>),
+    /// A savepoint that no run left.
+    Adopted(Box<Savepoint>),
+}
+
+fn adopted(setup: &Setup, savepoint: &Savepoint, printer: Printer) -> Result<Exit, Trouble> {
+    let zone = setup.zone(&savepoint.application);
+    printer.result(&shape::Detailed::new(savepoint), || {
+        let strong = style::STRONG;
+        let mut page = Page {
+            text: format!("{strong}{}{strong:#}\n", savepoint.application),
+            zone: &zone,
+        };
+        page.savepoint(savepoint);
+        page.text
+    })?;
+    Ok(Exit::Fine)
+}
+
 /// A location has a slash at its beginning or after a scheme; a name comes before digits, so that
 /// an application called `cafe` can be shown.
-async fn find(setup: &Setup, catalog: Option<&Catalog>, what: &str) -> Result<Run, Trouble> {
+async fn find(setup: &Setup, catalog: Option<&Catalog>, what: &str) -> Result<Known, Trouble> {
     let nothing = |suggestions| Trouble::NothingKnown {
         what: what.to_owned(),
         suggestions,
     };
     if what.starts_with('/') || what.contains(":/") {
-        let run = match catalog {
+        let known = match catalog {
             Some(catalog) => by_location(catalog, what).await?,
             None => None,
         };
-        return run.ok_or_else(|| nothing(Vec::new()));
+        return known.ok_or_else(|| nothing(Vec::new()));
     }
     let wrong = match setup.known(what, catalog).await {
         Ok(key) => {
@@ -66,7 +90,8 @@ async fn find(setup: &Setup, catalog: Option<&Catalog>, what: &str) -> Result<Ru
                     .map_err(Trouble::catalog("look for the newest run"))?,
                 None => None,
             };
-            return run.ok_or(Trouble::NoRuns { application: key });
+            let run = run.ok_or(Trouble::NoRuns { application: key })?;
+            return Ok(Known::Run(Box::new(run)));
         }
         Err(wrong) => wrong,
     };
@@ -75,24 +100,26 @@ async fn find(setup: &Setup, catalog: Option<&Catalog>, what: &str) -> Result<Ru
         _ => None,
     };
     match (found, wrong) {
-        (Some(run), _) => Ok(run),
+        (Some(run), _) => Ok(Known::Run(Box::new(run))),
         (None, Trouble::UnknownName { suggestions, .. }) => Err(nothing(suggestions)),
         (None, other) => Err(other),
     }
 }
 
-async fn by_location(catalog: &Catalog, what: &str) -> Result<Option<Run>, Trouble> {
+async fn by_location(catalog: &Catalog, what: &str) -> Result<Option<Known>, Trouble> {
     let savepoint = catalog
         .savepoint_by_location(&Location::new(what))
         .await
         .map_err(Trouble::catalog("look for the savepoint"))?;
-    match savepoint {
-        Some(savepoint) => catalog
-            .run(savepoint.run)
-            .await
-            .map_err(Trouble::catalog("read its run")),
-        None => Ok(None),
-    }
+    let Some(savepoint) = savepoint else {
+        return Ok(None);
+    };
+    let Some(run) = savepoint.run() else {
+        return Ok(Some(Known::Adopted(Box::new(savepoint))));
+    };
+    let run = catalog.run(run).await;
+    let run = run.map_err(Trouble::catalog("read its run"))?;
+    Ok(run.map(|run| Known::Run(Box::new(run))))
 }
 
 async fn by_digits(catalog: &Catalog, digits: &str) -> Result<Option<Run>, Trouble> {
@@ -210,13 +237,20 @@ impl Page<'_> {
     }
 
     fn savepoint(&mut self, savepoint: &Savepoint) {
-        let _ = writeln!(
-            self.text,
-            "\nsavepoint of attempt {}: {}",
-            savepoint.attempt,
-            savepoint.standing.as_str()
-        );
+        let standing = savepoint.standing.as_str();
+        let (of, adopted_at) = match &savepoint.provenance {
+            Provenance::Run { attempt, .. } => (format!("savepoint of attempt {attempt}"), None),
+            Provenance::Adopted { adopted_at } => {
+                ("adopted savepoint".to_owned(), Some(*adopted_at))
+            }
+        };
+        let _ = writeln!(self.text, "\n{of}: {standing}");
         self.line(2, "where", &savepoint.location.to_string());
+        if adopted_at.is_some() {
+            self.time(2, "taken", Some(savepoint.taken_at));
+            self.line(2, "format", shape::format(savepoint.format));
+            self.time(2, "adopted", adopted_at);
+        }
         match &savepoint.verification {
             Verification::Verified { at, .. } => {
                 let at = human::time(*at, self.zone);

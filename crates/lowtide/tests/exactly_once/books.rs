@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use lowtide_catalog::{Catalog, RunFilter, SavepointFilter};
 use lowtide_core::name::{Location, RunId};
 use lowtide_core::run::{Attempt, AttemptEnd, Outcome, OwnDirectory, Run};
-use lowtide_core::savepoint::{Savepoint, Standing, Verification};
+use lowtide_core::savepoint::{Provenance, Savepoint, Standing, Verification};
 use testbench::flink::{Cluster, JobHandle, SavepointTrigger};
 use testbench::http::until;
 
@@ -54,7 +54,7 @@ impl Ledger {
             let savepoints = catalog
                 .savepoints(&SavepointFilter {
                     applications: None,
-                    standing: None,
+                    standings: None,
                     only_good: false,
                     limit: ROWS_MAX,
                 })
@@ -338,8 +338,8 @@ impl Audit<'_> {
         };
         *self.tally.repeated.entry(why).or_default() += 1;
         let whole = |savepoint: &&Savepoint| {
-            savepoint.run == run.id
-                && savepoint.attempt == attempt.number
+            matches!(&savepoint.provenance, Provenance::Run { run: of, attempt: number, .. }
+                if *of == run.id && *number == attempt.number)
                 && savepoint.standing != Standing::Orphan
         };
         if let Some(savepoint) = self.ledger.savepoints.iter().find(whole) {
@@ -356,7 +356,9 @@ impl Audit<'_> {
         self.ledger
             .savepoints
             .iter()
-            .filter(|savepoint| savepoint.run == run.id && savepoint.standing == Standing::Kept)
+            .filter(|savepoint| {
+                savepoint.run() == Some(run.id) && savepoint.standing == Standing::Kept
+            })
             .map(|savepoint| &savepoint.location)
             .collect()
     }

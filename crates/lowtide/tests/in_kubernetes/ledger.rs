@@ -34,7 +34,7 @@ impl Ledger {
             };
             let savepoints = SavepointFilter {
                 applications: None,
-                standing: None,
+                standings: None,
                 only_good: false,
                 limit: ROWS_MAX,
             };

@@ -12,7 +12,7 @@ use crate::run::{
     Attempt, AttemptEnd, Cause, CauseKind, Hold, HoldKind, Origin, Outcome, OwnDirectory, Owner,
     Phase, Run, STORE_DURATION, Unknown,
 };
-use crate::savepoint::{Format, Savepoint, Standing, Verification};
+use crate::savepoint::{Format, Provenance, Savepoint, Standing, Verification};
 use crate::schedule::Never;
 use crate::verify::{OperatorReport, Report};
 
@@ -200,9 +200,11 @@ pub(super) fn savepoint(
     Savepoint {
         location: Location::new("file:/savepoints").join(name),
         application: run.application.clone(),
-        run: run.id,
-        attempt: 1,
-        job: JobId::new("0123456789abcdef0123456789abcdef"),
+        provenance: Provenance::Run {
+            run: run.id,
+            attempt: 1,
+            job: JobId::new("0123456789abcdef0123456789abcdef"),
+        },
         standing,
         format: Format::Canonical,
         taken_at: run.created_at + SignedDuration::from_secs(1),

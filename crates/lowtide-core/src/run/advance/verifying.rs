@@ -14,7 +14,7 @@ use crate::baseline::Baseline;
 use crate::fault::{Fault, FaultKind};
 use crate::name::Location;
 use crate::planted::planted;
-use crate::savepoint::{Savepoint, Standing, Verification};
+use crate::savepoint::{Provenance, Savepoint, Standing, Verification};
 use crate::verify::{self, Reading, Report};
 
 /// When an unverified savepoint is read again.
@@ -186,9 +186,11 @@ impl Walk<'_> {
         Some(Savepoint {
             location: attempt.location.clone()?,
             application: self.run.application.clone(),
-            run: self.run.id,
-            attempt: attempt.number,
-            job: attempt.job.clone(),
+            provenance: Provenance::Run {
+                run: self.run.id,
+                attempt: attempt.number,
+                job: attempt.job.clone(),
+            },
             standing,
             format: attempt.format,
             taken_at,
