@@ -523,7 +523,9 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         // At the same moment, so that both wait for the disk once.
         match &step.baseline {
             Some((location, baseline)) => {
-                let (committed, ()) = join(commit, self.note(location, baseline)).await;
+                // On the heap, as it comes once in a walk.
+                let noting = Box::pin(self.note(location, baseline));
+                let (committed, ()) = join(commit, noting).await;
                 committed?;
             }
             None => commit.await?,
