@@ -49,7 +49,7 @@ fn text(place: &Place, ended: &Ended) -> String {
         let timed = ["adopted: ", "verified: "]
             .iter()
             .any(|key| line.trim_start().starts_with(key));
-        let line = match line.rfind("20") {
+        let line = match line.find("20") {
             Some(at) if timed => format!("{}TIME", &line[..at]),
             _ => line.to_owned(),
         };

@@ -133,13 +133,43 @@ fn text(place: &Place, ended: &Ended) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The same tree under a name of the platform's, which is mounted at `state`.
+fn mounted() -> Place {
+    let place = Place::new("");
+    let mount = place.path("state");
+    let paths = format!(", paths: {{ \"s3://state\": \"{}\" }} }}", mount.display());
+    let config = TWO.replace("9\" }", &format!("9\"{paths}"));
+    assert_ne!(config, TWO);
+    fs::write(place.path("lowtide.yaml"), config).unwrap();
+    for (path, bytes) in tree("s3://state") {
+        let path = mount.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        age(&path);
+    }
+    age(&mount.join("job/chk-9"));
+    place
+}
+
 #[test]
 fn a_scan_reads_well() {
+    let place = mounted();
+    let ended = place.run(&["scan", "s3://state"]);
+    insta::assert_snapshot!(text(&place, &ended));
+}
+
+#[test]
+fn no_configuration_is_needed() {
     let place = Place::new("");
     fs::remove_file(place.path("lowtide.yaml")).unwrap();
     lay_out(&place);
     let ended = place.run(&["scan", "state"]);
-    insta::assert_snapshot!(text(&place, &ended));
+    assert_eq!(ended.code, 1, "{}", ended.text());
+    assert!(
+        ended.stdout.contains("3 whole, 1 broken, 1 aborted"),
+        "{}",
+        ended.text()
+    );
 }
 
 #[test]
@@ -271,28 +301,10 @@ fn a_narrow_an_empty_and_a_missing_prefix() {
 
 #[test]
 fn a_mounted_tree_is_scanned_under_either_name() {
-    let place = Place::new("");
-    let mount = place.path("state");
-    let config = TWO.replace(
-        "\"http://127.0.0.1:9\" }",
-        &format!(
-            "\"http://127.0.0.1:9\", paths: {{ \"s3://state\": \"{}\" }} }}",
-            mount.display()
-        ),
-    );
-    fs::write(place.path("lowtide.yaml"), config).unwrap();
-    for (path, bytes) in tree("s3://state") {
-        let path = mount.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, bytes).unwrap();
-    }
+    let place = mounted();
     for prefix in ["s3://state/job", "state/job"] {
         let told = place.run(&["scan", prefix, "-o", "json"]).json();
-        let whole = [
-            ("chk-7", "whole"),
-            ("chk-8", "whole"),
-            ("chk-9", "unfinished"),
-        ];
+        let whole = [("chk-7", "whole"), ("chk-8", "whole"), ("chk-9", "aborted")];
         assert_eq!(verdicts(&told), whole, "{prefix}");
         assert_eq!(orphans(&told), ["left-1", "left-2"], "{prefix}");
     }
