@@ -156,7 +156,7 @@ async fn what_is_found_broken_no_longer_counts_as_verified() {
     assert_eq!(report.findings, ["changed: a"]);
     let good = SavepointFilter {
         applications: None,
-        standing: Some(Standing::Kept),
+        standings: Some(vec![Standing::Kept]),
         only_good: true,
         limit: 10,
     };
