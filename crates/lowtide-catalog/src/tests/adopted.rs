@@ -2,12 +2,14 @@
 
 use lowtide_core::name::Location;
 use lowtide_core::ports::Catalog as _;
+use lowtide_core::run::Phase;
 use lowtide_core::savepoint::{Provenance, Savepoint, Standing};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::open_in;
-use super::records::{at, key, savepoint, slot, verified};
+use super::questions::commit;
+use super::records::{at, key, savepoint, slot, step, verified};
 use crate::{Catalog, SavepointFilter};
 
 /// The schema of the release before, with one savepoint of a run.
@@ -153,4 +155,29 @@ fn a_record_keeps_the_shape_that_it_had() {
         (body["attempt"].as_u64(), body["job"].as_str()),
         (Some(1), Some("job"))
     );
+}
+
+#[tokio::test]
+async fn what_turns_out_to_be_a_runs_own_becomes_that_and_no_second_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    let run = slot(&key("a"), 0);
+    catalog
+        .claim(std::slice::from_ref(&run), None)
+        .await
+        .unwrap();
+    // Adopted while the run that asked for it still follows it.
+    let mut version = run;
+    for (standing, becomes_kept) in [(Standing::Late, false), (Standing::Kept, true)] {
+        let one = adopted("one");
+        catalog.adopt(&one, &[]).await.unwrap();
+        let left = savepoint(&version, "one", 5, standing, verified(3));
+        version = step(&version, Phase::Waiting);
+        commit(&catalog, &version, std::slice::from_ref(&left)).await;
+        let wanted = if becomes_kept { left } else { one };
+        let known = catalog
+            .savepoints_at(std::slice::from_ref(&wanted.location))
+            .await;
+        assert_eq!(known.unwrap(), [wanted], "{standing:?}");
+    }
 }

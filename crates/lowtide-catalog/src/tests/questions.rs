@@ -8,7 +8,7 @@ use super::open_in;
 use super::records::{at, key, request, savepoint, slot, step, unread, verified};
 use crate::{Catalog, Paused, RunFilter, SavepointFilter};
 
-async fn commit(catalog: &Catalog, run: &Run, savepoints: &[Savepoint]) {
+pub(super) async fn commit(catalog: &Catalog, run: &Run, savepoints: &[Savepoint]) {
     let commit = Commit {
         run,
         savepoints,
