@@ -199,5 +199,6 @@ fn install() -> Result<Counts> {
     }
     testbench::flink::s3_plugin(Release::V2_3)?;
     testbench::azure::program()?;
+    testbench::hdfs::jars()?;
     Ok(Counts::one(true))
 }

@@ -69,7 +69,10 @@ impl HdfsServer {
 }
 
 /// The folder with Hadoop's jars, from the cache or fetched into it.
-fn jars() -> Result<PathBuf> {
+///
+/// # Errors
+/// They are not in the cache and cannot be fetched: no Maven, no network.
+pub fn jars() -> Result<PathBuf> {
     cache::entry(&format!("hdfs/hadoop-{VERSION}"), |folder| {
         say::step(format!("downloading Hadoop {VERSION} (90 MB)"));
         JARS.iter().try_for_each(|jar| maven::copy(jar, folder))

@@ -114,13 +114,20 @@ pub fn request_with(
             body: body.to_owned(),
         },
     )?;
-    let answer = wire::read(&mut BufReader::new(stream), Kind::Answer)
-        .with_context(|| format!("{method} {path}"))?
-        .ok_or_else(|| anyhow!("{method} {path}: the connection was closed"))?;
-    let status = answer
-        .word(1)
-        .parse()
-        .with_context(|| format!("status {:?}", answer.first))?;
+    let mut reader = BufReader::new(stream);
+    let (status, answer) = loop {
+        let answer = wire::read(&mut reader, Kind::Answer)
+            .with_context(|| format!("{method} {path}"))?
+            .ok_or_else(|| anyhow!("{method} {path}: the connection was closed"))?;
+        let status: u16 = answer
+            .word(1)
+            .parse()
+            .with_context(|| format!("status {:?}", answer.first))?;
+        // "100 Continue" is no answer yet, and HDFS gives it without being asked to.
+        if status >= 200 {
+            break (status, answer);
+        }
+    };
     Ok(Answer {
         status,
         body: answer.body,

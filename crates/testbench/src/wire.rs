@@ -71,7 +71,7 @@ pub(crate) fn read(reader: &mut impl BufRead, kind: Kind) -> Result<Option<Messa
     if chunked {
         read_chunks(reader, &mut message.body)?;
     } else {
-        let without = if kind == Kind::Request {
+        let without = if kind == Kind::Request || has_no_body(&message) {
             0
         } else {
             BODY_BYTES_MAX
@@ -85,6 +85,12 @@ pub(crate) fn read(reader: &mut impl BufRead, kind: Kind) -> Result<Option<Messa
         );
     }
     Ok(Some(message))
+}
+
+/// Whether the answer ends with its head, whatever it says (RFC 9112, 6.3).
+fn has_no_body(answer: &Message) -> bool {
+    let status = answer.word(1);
+    status.starts_with('1') || ["204", "304"].contains(&status)
 }
 
 fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> Result<()> {

@@ -550,7 +550,7 @@ mod tests {
         }
         assert_eq!(named("gs://b/x"), Some("Google Cloud Storage"));
         assert_eq!(named("wasb://c@a/x"), Some("Azure Storage"));
-        assert_eq!(named("webhdfs://h:1/x"), Some("HDFS"));
+        assert_eq!(named("webhdfs://h:1/x"), None);
     }
 
     #[test]

@@ -86,11 +86,10 @@ impl Root {
     /// for those that its tests start for real.
     pub fn unproven(&self) -> Option<&'static str> {
         match self {
-            Self::S3 { .. } => None,
+            Self::S3 { .. } | Self::Hdfs { .. } | Self::WebHdfs { .. } => None,
             Self::Gcs { .. } => Some("Google Cloud Storage"),
             Self::Azure { .. } => Some("Azure Storage"),
             Self::Oss { .. } => Some("Alibaba Cloud OSS"),
-            Self::Hdfs { .. } | Self::WebHdfs { .. } => Some("HDFS"),
         }
     }
 }
