@@ -15,6 +15,7 @@ use lowtide_core::run::{Attempt, CauseKind, Operation, OwnDirectory, Reply};
 use lowtide_core::savepoint::Format;
 use lowtide_world::Hands;
 use lowtide_world::flink::{Auth, Settings};
+use lowtide_world::kubernetes::LISTING_FRESH;
 use lowtide_world::platform::PlatformSettings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -191,6 +192,61 @@ fn accepted() -> String {
 fn completed() -> String {
     let body = r#"{"status":{"id":"COMPLETED"},"operation":{"location":"file:/s/savepoint-1"}}"#;
     json("200 OK", body)
+}
+
+// === questions put ahead ===
+
+fn of_a_flink(path: &str) -> String {
+    match path {
+        "/jobs/overview" => json("200 OK", r#"{"jobs":[]}"#),
+        _ => json("200 OK", "[]"),
+    }
+}
+
+impl Server {
+    /// How often the jobs were asked for, once so many requests have come in all.
+    async fn overviews_of(&self, requests: usize) -> Result<usize> {
+        let come = async {
+            while self.requests().len() < requests {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(TIMEOUT * 10, come).await?;
+        let requests = self.requests();
+        let overviews = requests.iter().filter(|head| head.contains("/overview"));
+        Ok(overviews.count())
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_asked_for_ahead_serves_once_and_not_for_long() -> Result<()> {
+    let server = Server::start(vec![Act::Route(of_a_flink)]).await?;
+    let hands = server.hands()?;
+    let platform = flink();
+    hands.ask_ahead([(&platform, "orders"), (&platform, "payments")]);
+    // Both names share one listing; beside it, the cluster's configuration is read.
+    ensure!(server.overviews_of(2).await? == 1);
+    hands.jobs(&platform, "orders").await?;
+    ensure!(server.overviews_of(2).await? == 1);
+    hands.jobs(&platform, "orders").await?;
+    ensure!(server.overviews_of(3).await? == 2);
+    tokio::time::sleep(LISTING_FRESH).await;
+    hands.jobs(&platform, "payments").await?;
+    ensure!(server.overviews_of(4).await? == 3, "an old answer was taken");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_went_wrong_ahead_is_asked_for_again() -> Result<()> {
+    let wrong = || Act::Say(html("502 Bad Gateway"));
+    let server = Server::start(vec![wrong(), wrong(), Act::Route(of_a_flink)]).await?;
+    let hands = server.hands()?;
+    let platform = flink();
+    hands.ask_ahead([(&platform, "orders")]);
+    ensure!(server.overviews_of(2).await? == 1);
+    hands.jobs(&platform, "orders").await?;
+    ensure!(server.overviews_of(3).await? == 2);
+    Ok(())
 }
 
 // === exactly one request ===

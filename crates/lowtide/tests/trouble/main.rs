@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod away;
 mod bench;
 mod names;
 mod network;
