@@ -4,7 +4,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
 use testbench::flink::Release;
 use testbench::kubernetes;
@@ -31,6 +31,9 @@ const CRASH_POINTS: &str = "lowtide/crash-points";
 const IMAGE: (&str, &str) = ("lowtide:test", "LOWTIDE_IMAGE");
 /// The variable that tells tests what to leave out.
 const WITHOUT: &str = "LOWTIDE_WITHOUT";
+
+/// Tests that do little but wait, for minutes: they run beside everything else.
+const PATIENT: &str = "away::";
 
 /// What a machine may be unable to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,6 +64,7 @@ pub fn run(without: Option<Without>) -> bool {
     stages.run("install Java, Flink and what runs containers", || {
         download.join().ok().context("the download panicked")?
     });
+    let patient = (!stages.failed()).then(|| thread::spawn(wait_patiently));
     stages.run(
         "build Kubernetes and an S3 server from their Go modules",
         || kubernetes.join().ok().context("the build panicked")?,
@@ -74,7 +78,7 @@ pub fn run(without: Option<Without>) -> bool {
     if !stages.failed() {
         let beside = thread::spawn(compile_beside);
         stages.run("tests", || {
-            let mut tests = workspace_tests(&["--no-fail-fast"]);
+            let mut tests = workspace_tests(&["--no-fail-fast", "--", "--skip", PATIENT]);
             if containers {
                 tests.env(IMAGE.1, &archive);
             } else {
@@ -92,6 +96,11 @@ pub fn run(without: Option<Without>) -> bool {
         });
         stages.run("fuzz", || fuzz::run(TEST_FUZZ));
         stages.run("the demo, once", || demo::run(true, false).map(Counts::one));
+    }
+    if let Some(patient) = patient {
+        stages.run("tests that wait, beside all these", || {
+            patient.join().ok().context("they panicked")?
+        });
     }
     stages.close()
 }
@@ -132,6 +141,15 @@ pub fn soak() -> bool {
     });
     stages.run("fuzz", || fuzz::run(SOAK_FUZZ));
     stages.close()
+}
+
+fn wait_patiently() -> Result<Counts> {
+    let counts = stage::tests(&mut workspace_tests(&["--test", "trouble", PATIENT]))?;
+    ensure!(
+        counts.passed + counts.failed > 0,
+        "no test begins with {PATIENT}"
+    );
+    Ok(counts)
 }
 
 /// What the tests do not need is compiled while they wait for Flink and Kubernetes.

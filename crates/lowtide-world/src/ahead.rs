@@ -48,7 +48,7 @@ impl Ahead {
             let job = name.1.clone();
             let question = Question {
                 put_at: Instant::now(),
-                answer: tokio::spawn(async move { platform.jobs(&job).await }),
+                answer: tokio::spawn(async move { platform.jobs(&job, FRESH).await }),
             };
             questions.insert(name, question);
         }

@@ -14,6 +14,7 @@ mod text;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lowtide_core::baseline::Deep;
 use lowtide_core::compare::Plan;
@@ -188,7 +189,7 @@ impl World for Hands {
         if let Some(jobs) = self.ahead.take(platform, name).await {
             return Ok(jobs);
         }
-        self.platform(platform)?.jobs(name).await
+        self.platform(platform)?.jobs(name, Duration::ZERO).await
     }
 
     async fn vitals(&self, platform: &PlatformName, job: &JobId) -> Result<Vitals, Fault> {

@@ -232,7 +232,10 @@ async fn an_answer_that_was_asked_for_ahead_serves_once_and_not_for_long() -> Re
     ensure!(server.overviews_of(3).await? == 2);
     tokio::time::sleep(LISTING_FRESH).await;
     hands.jobs(&platform, "payments").await?;
-    ensure!(server.overviews_of(4).await? == 3, "an old answer was taken");
+    ensure!(
+        server.overviews_of(4).await? == 3,
+        "an old answer was taken"
+    );
     Ok(())
 }
 

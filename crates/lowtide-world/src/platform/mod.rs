@@ -7,6 +7,7 @@ pub mod kubernetes;
 pub mod ververica;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lowtide_core::fault::Fault;
 use lowtide_core::resolve::JobSeen;
@@ -115,10 +116,11 @@ impl Platform {
         }
     }
 
-    /// The jobs that the name may mean, and others for suggestions.
-    pub(crate) async fn jobs(&self, name: &str) -> Result<Vec<JobSeen>, Fault> {
+    /// The jobs that the name may mean, and others for suggestions; where one list answers for all
+    /// names, it may be of this age.
+    pub(crate) async fn jobs(&self, name: &str, age_max: Duration) -> Result<Vec<JobSeen>, Fault> {
         match self {
-            Self::Flink { client, .. } => client.jobs().await,
+            Self::Flink { client, .. } => client.jobs_within(age_max).await,
             Self::Kubernetes { client, .. } => client.look().await?.about(name),
             Self::Ververica { client, .. } => Box::pin(client.jobs(name)).await,
         }

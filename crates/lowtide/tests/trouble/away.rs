@@ -33,7 +33,7 @@ fn a_savepoint_that_nobody_sees_to_its_end() {
         });
         assert!(seen["outcome"].is_null(), "unknown is no outcome: {seen:#}");
     });
-    told.failed("lost sight")
+    told.failed("lost-sight")
         .because("502 Bad Gateway")
         .hints("if a savepoint appears in the attempt's directory later, it will be listed as late")
         .attempts(1);

@@ -91,7 +91,12 @@ impl Client {
 
     /// Every job that the cluster lists, ended ones too; runs that ask at once share an answer.
     pub async fn jobs(&self) -> Result<Vec<JobSeen>, Fault> {
-        self.listing.ask(|| self.list()).await
+        self.jobs_within(Duration::ZERO).await
+    }
+
+    /// The same, for who would rather have an answer of this age than ask.
+    pub(crate) async fn jobs_within(&self, age_max: Duration) -> Result<Vec<JobSeen>, Fault> {
+        self.listing.ask_within(age_max, || self.list()).await
     }
 
     async fn list(&self) -> Result<Vec<JobSeen>, Fault> {

@@ -71,12 +71,13 @@ fn deletable(shared: &Shared, id: &str) -> Option<Savepoint> {
     Some(savepoint.clone())
 }
 
-/// Removes a savepoint's files, unless another savepoint points to them.
+/// Removes a savepoint's files, unless another savepoint points to them. One that is being deleted
+/// itself does not count: of two at once, each would leave the files to the other.
 pub(in crate::ververica) async fn remove_data(shared: &Arc<Shared>, savepoint: Savepoint) {
     let needed = {
         let store = shared.store();
         let mut others = store.savepoints.values().filter(|it| it.id != savepoint.id);
-        others.any(|it| it.location == savepoint.location)
+        others.any(|it| it.location == savepoint.location && it.phase != Phase::Deleting)
     };
     let folder = savepoint.data.filter(|_| !needed);
     if let Some(folder) = folder.filter(|it| it.join("_metadata").is_file()) {
