@@ -1,6 +1,8 @@
 //! Durations, sizes and times as people read them. Tables only: `json` and `yaml` carry raw
 //! milliseconds, bytes and RFC 3339.
 
+use std::fmt::Write as _;
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
@@ -22,6 +24,20 @@ pub fn duration_ms(ms: u64) -> String {
     duration(SignedDuration::from_millis(
         i64::try_from(ms).unwrap_or(i64::MAX),
     ))
+}
+
+/// What is wrong, a line each, and how many more there are.
+pub fn findings(findings: &[String], total: u64) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    for finding in findings {
+        let _ = writeln!(text, "  {finding}");
+    }
+    let more = total - findings.len() as u64;
+    if more > 0 {
+        let _ = writeln!(text, "  and {more} more");
+    }
+    text
 }
 
 /// `412 B`, `1.3 MiB`: binary units, as Flink's own pages count.

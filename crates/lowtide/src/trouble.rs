@@ -430,13 +430,7 @@ pub fn render(trouble: &Trouble, color: bool) -> String {
         _ => format!("{BAD}error{BAD:#}: {trouble}\n"),
     };
     if let Trouble::NotWhole { report, .. } = trouble {
-        for finding in &report.findings {
-            let _ = writeln!(text, "  {finding}");
-        }
-        let more = report.findings_total - report.findings.len() as u64;
-        if more > 0 {
-            let _ = writeln!(text, "  and {more} more");
-        }
+        text.push_str(&human::findings(&report.findings, report.findings_total));
     }
     let mut cause = trouble.source();
     while let Some(source) = cause {

@@ -49,17 +49,12 @@ fn text(place: &Place, ended: &Ended) -> String {
         let timed = ["adopted: ", "verified: "]
             .iter()
             .any(|key| line.trim_start().starts_with(key));
-        let line = match line.find("20") {
+        match line.find("20") {
             Some(at) if timed => format!("{}TIME", &line[..at]),
             _ => line.to_owned(),
-        };
-        let cells = line.split("  ").map(str::trim);
-        cells
-            .filter(|cell| !cell.is_empty())
-            .collect::<Vec<_>>()
-            .join("  ")
+        }
     });
-    lines.collect::<Vec<_>>().join("\n")
+    shared::narrow(&lines.collect::<Vec<_>>().join("\n"))
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod shared;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use shared::Place;
+use shared::{Ended, Place};
 
 fn some_state_file(directory: &Path) -> PathBuf {
     let mut files: Vec<PathBuf> = fs::read_dir(directory)
@@ -103,6 +103,18 @@ fn one_operator_is_shown_whole() {
     assert_eq!(json["operators"][0]["over_key_groups"]["places"], 128);
 }
 
+/// Nothing was printed but what is wrong with how it was called.
+#[track_caller]
+fn assert_refused(ended: &Ended, told: &str) {
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (2, ""),
+        "{}",
+        ended.text()
+    );
+    assert!(ended.stderr.contains(told), "{}", ended.text());
+}
+
 #[test]
 fn an_operator_that_is_not_there_is_told() {
     let place = Place::new("");
@@ -112,13 +124,7 @@ fn an_operator_that_is_not_there_is_told() {
         ("028", "`lowtide inspect --all` lists"),
     ] {
         let ended = place.run(&["inspect", "savepoint-0102", "--operator", typed]);
-        assert_eq!(
-            (ended.code, ended.stdout.as_str()),
-            (2, ""),
-            "{}",
-            ended.text()
-        );
-        assert!(ended.stderr.contains(told), "{}", ended.text());
+        assert_refused(&ended, told);
     }
     let both = place.run(&["inspect", "savepoint-0102", "--operator", "x", "--all"]);
     assert_eq!(both.code, 2, "{}", both.text());
@@ -175,13 +181,7 @@ fn a_bad_list_of_uids_is_refused_with_its_line() {
         ("nowhere", "because: it cannot be read"),
     ] {
         let ended = place.run(&["inspect", "savepoint-0102", "--uids", list]);
-        assert_eq!(
-            (ended.code, ended.stdout.as_str()),
-            (2, ""),
-            "{}",
-            ended.text()
-        );
-        assert!(ended.stderr.contains(told), "{}", ended.text());
+        assert_refused(&ended, told);
     }
 }
 

@@ -74,15 +74,7 @@ fn place(url: &str, endpoint: &str) -> Place {
 /// Without the directory's own path, which is another one each time, and without the columns that are
 /// as wide as it is.
 fn text(place: &Place, ended: &Ended) -> String {
-    let text = place.text(ended);
-    let lines = text.lines().map(|line| {
-        let cells = line.split("  ").map(str::trim);
-        cells
-            .filter(|cell| !cell.is_empty())
-            .collect::<Vec<_>>()
-            .join("  ")
-    });
-    lines.collect::<Vec<_>>().join("\n")
+    shared::narrow(&place.text(ended))
 }
 
 #[test]

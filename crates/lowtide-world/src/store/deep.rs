@@ -80,7 +80,7 @@ pub fn bytes_of(reading: &Reading) -> u64 {
 
 impl Paths {
     /// Reads every byte of what level 1 found of a savepoint.
-    pub(crate) async fn read_deep(
+    pub async fn read_deep(
         &self,
         location: &Location,
         reading: &Reading,

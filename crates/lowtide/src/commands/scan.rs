@@ -359,12 +359,9 @@ fn notes(shape: &shape::Scanned) -> String {
         }
         let style = style::of_word(one.verdict);
         let _ = writeln!(text, "{} is {style}{}{style:#}", one.location, one.verdict);
-        for finding in one.findings.iter().chain(&one.reason) {
-            let _ = writeln!(text, "  {finding}");
-        }
-        let more = one.findings_total - one.findings.len() as u64;
-        if more > 0 {
-            let _ = writeln!(text, "  and {more} more");
+        text.push_str(&human::findings(&one.findings, one.findings_total));
+        if let Some(reason) = &one.reason {
+            let _ = writeln!(text, "  {reason}");
         }
     }
     let Some(orphans) = shape.orphans.as_ref().filter(|orphans| !orphans.is_empty()) else {

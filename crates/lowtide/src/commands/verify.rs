@@ -8,13 +8,11 @@ use std::sync::atomic::Ordering;
 use lowtide_catalog::{Catalog, ReadOutcome};
 use lowtide_core::baseline::{self, Deep};
 use lowtide_core::fault::Fault;
-use lowtide_core::name::{Location, PlatformName};
-use lowtide_core::ports::{Catalog as _, Clock as _, World as _};
+use lowtide_core::name::Location;
+use lowtide_core::ports::{Catalog as _, Clock as _};
 use lowtide_core::verify::{self, Reading, Report};
-use lowtide_world::Hands;
-use lowtide_world::kubernetes::Source;
 use lowtide_world::store::deep::{self, Pace};
-use lowtide_world::store::{self, Stores};
+use lowtide_world::store::{self, Paths, Stores};
 
 use super::inspect::place;
 use crate::cli::{Common, Verify};
@@ -102,17 +100,9 @@ impl Memory {
         let Some(savepoint) = savepoint else {
             return Ok(None);
         };
-        let platform = savepoint.application.platform;
-        let is_configured = self.setup.config.platforms.contains_key(&platform);
-        let hands = if is_configured {
-            let hands = self.setup.hands(&[&platform].into(), Source::List)?;
-            Some((platform, hands))
-        } else {
-            None
-        };
         Ok(Some(Known {
             catalog: &self.catalog,
-            hands,
+            paths: self.setup.paths(&savepoint.application.platform),
         }))
     }
 }
@@ -120,7 +110,8 @@ impl Memory {
 /// A savepoint that the catalog knows.
 struct Known<'a> {
     catalog: &'a Catalog,
-    hands: Option<(PlatformName, Hands)>,
+    /// How the platform of its application reaches it.
+    paths: Paths,
 }
 
 /// What is needed to look at savepoints.
@@ -145,7 +136,9 @@ impl Looking<'_> {
             Ok(Some(memory)) => memory.known(location).await?,
             Ok(None) | Err(_) => None,
         };
-        let reading = match self.level_1(location, known.as_ref()).await {
+        let plain = Paths::new(&[], Arc::clone(&self.stores));
+        let paths = known.as_ref().map_or(&plain, |known| &known.paths);
+        let reading = match paths.read(location).await {
             Ok(reading) => reading,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -172,7 +165,7 @@ impl Looking<'_> {
                 compared: None,
             }));
         }
-        let deep = match self.level_2(location, &reading, known.as_ref()).await {
+        let deep = match self.every_byte(location, &reading, paths).await {
             Ok(deep) => deep,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -192,33 +185,15 @@ impl Looking<'_> {
         }))
     }
 
-    async fn level_1(
-        &self,
-        location: &Location,
-        known: Option<&Known<'_>>,
-    ) -> Result<Reading, Fault> {
-        match known.and_then(|known| known.hands.as_ref()) {
-            Some((platform, hands)) => hands.read(platform, location).await,
-            None => lowtide_world::read(location, Arc::clone(&self.stores)).await,
-        }
-    }
-
-    async fn level_2(
+    async fn every_byte(
         &self,
         location: &Location,
         reading: &Reading,
-        known: Option<&Known<'_>>,
+        paths: &Paths,
     ) -> Result<Deep, Fault> {
         let pace = Pace::new(self.args.limit);
         let progress = BytesRead::new(location, deep::bytes_of(reading), self.printer);
-        let reads = async {
-            if let Some((platform, hands)) = known.and_then(|known| known.hands.as_ref()) {
-                hands.read_deep(platform, location, reading, &pace).await
-            } else {
-                let stores = Arc::clone(&self.stores);
-                lowtide_world::read_deep(location, reading, stores, &pace).await
-            }
-        };
+        let reads = paths.read_deep(location, reading, &pace);
         progress
             .beside(reads, || pace.read_bytes.load(Ordering::Relaxed))
             .await
@@ -331,7 +306,6 @@ fn notes(verified: &shape::Verified) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     for one in &verified.savepoints {
-        let more = one.findings_total - one.findings.len() as u64;
         let compared = one.compared.as_ref().filter(|_| one.verdict == "whole");
         let silent = one.findings.is_empty() && one.warnings.is_empty() && one.reason.is_none();
         if silent && compared.is_none() {
@@ -339,11 +313,9 @@ fn notes(verified: &shape::Verified) -> String {
         }
         let style = style::of_word(one.verdict);
         let _ = writeln!(text, "{} is {style}{}{style:#}", one.location, one.verdict);
-        for finding in one.findings.iter().chain(&one.reason) {
-            let _ = writeln!(text, "  {finding}");
-        }
-        if more > 0 {
-            let _ = writeln!(text, "  and {more} more");
+        text.push_str(&human::findings(&one.findings, one.findings_total));
+        if let Some(reason) = &one.reason {
+            let _ = writeln!(text, "  {reason}");
         }
         if let Some(compared) = compared {
             let _ = writeln!(text, "  {}", said(compared));

@@ -58,6 +58,18 @@ impl Ended {
     }
 }
 
+/// A text without the widths of its columns.
+pub fn narrow(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let cells = line.split("  ").map(str::trim);
+        cells
+            .filter(|cell| !cell.is_empty())
+            .collect::<Vec<_>>()
+            .join("  ")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 impl From<Output> for Ended {
     fn from(output: Output) -> Self {
         Self {

@@ -132,13 +132,10 @@ fn summary(inspected: &Inspected) -> String {
         );
     }
     text.push('\n');
-    for finding in &inspected.findings {
-        let _ = writeln!(text, "  {finding}");
-    }
-    let more = inspected.findings_total - inspected.findings.len() as u64;
-    if more > 0 {
-        let _ = writeln!(text, "  and {more} more");
-    }
+    text.push_str(&human::findings(
+        &inspected.findings,
+        inspected.findings_total,
+    ));
     for warning in &inspected.warnings {
         let _ = writeln!(text, "  warning: {warning}");
     }
