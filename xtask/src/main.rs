@@ -8,6 +8,7 @@ mod demo;
 mod fuzz;
 mod gen_files;
 mod image;
+mod lane;
 mod sim;
 mod stage;
 mod test;

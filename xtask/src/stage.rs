@@ -98,6 +98,11 @@ pub fn check(command: &mut Command) -> Result<Counts> {
 /// Runs `cargo test …` and counts from libtest's closing lines. A run that fails without a failed
 /// test (it did not compile, or a test process died) counts as one failure.
 pub fn tests(command: &mut Command) -> Result<Counts> {
+    tests_into(command, say)
+}
+
+/// The same; what is worth reading goes to `tell`, a line each.
+pub fn tests_into(command: &mut Command, mut tell: impl FnMut(&str)) -> Result<Counts> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -113,7 +118,7 @@ pub fn tests(command: &mut Command) -> Result<Counts> {
             }
             // Hundreds of passed tests hide the one that did not.
             if !line.ends_with("... ok") && !line.trim().is_empty() {
-                say(&line);
+                tell(&line);
             }
         }
     }

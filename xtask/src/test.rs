@@ -1,16 +1,21 @@
 //! `cargo xtask test`: everything CI runs. `cargo xtask soak`: the same tests in larger counts.
 
+use std::path::PathBuf;
 use std::process::Command;
-use std::thread;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
+use tempfile::TempDir;
 use testbench::flink::Release;
 use testbench::kubernetes;
 
+use crate::cargo::{self, Haste};
+use crate::lane::{self, Program};
 use crate::stage::{self, Counts, Stages};
-use crate::{cargo, demo, fuzz, image, sim};
+use crate::{demo, fuzz, image, sim};
 
 /// Seeds that `test` walks; `soak` walks [`SOAK_SEEDS`].
 const TEST_SEEDS: u64 = 400;
@@ -42,6 +47,22 @@ pub enum Without {
     Containers,
 }
 
+/// Test programs, by package and target, that need what is built from Go modules, or the image: they have a
+/// lane of their own, which begins when that is there.
+const BUILT_FOR: [(&str, &str); 11] = [
+    ("lowtide", "cli_scan"),
+    ("lowtide", "in_kubernetes"),
+    ("lowtide", "stores"),
+    ("lowtide-world", "kubernetes"),
+    ("lowtide-world", "kubernetes_flink"),
+    ("lowtide-world", "s3"),
+    ("lowtide-world", "stores"),
+    ("testbench", "kubernetes"),
+    ("testbench", "kubernetes_flink"),
+    ("xtask", "chart"),
+    ("xtask", "image"),
+];
+
 /// Runs every test, but those that are to be left out. Each of these says so in a line of its own.
 pub fn run(without: Option<Without>) -> bool {
     let mut stages = Stages::default();
@@ -57,52 +78,129 @@ pub fn run(without: Option<Without>) -> bool {
         }
         Ok(Counts::one(true))
     });
-    let kubernetes = thread::spawn(build_kubernetes);
+    let go = thread::spawn(build_go_programs);
+    let mut programs = Vec::new();
     stages.run("compile the tests", || {
-        stage::check(&mut workspace_tests(&["--no-run"]))
+        programs = lane::compile(CRASH_POINTS)?;
+        Ok(Counts::one(true))
     });
     stages.run("install Java, Flink and what runs containers", || {
-        download.join().ok().context("the download panicked")?
+        joined(download)
     });
-    let patient = (!stages.failed()).then(|| thread::spawn(wait_patiently));
-    stages.run(
-        "build Kubernetes and an S3 server from their Go modules",
-        || kubernetes.join().ok().context("the build panicked")?,
-    );
-    let archive = cargo::root().join("target/lowtide-test-image.tar");
-    if containers {
-        stages.run("the image", || {
-            image::run(&image::Order::of_test(archive.clone(), IMAGE.0)).map(Counts::one)
-        });
-    }
-    if !stages.failed() {
-        let beside = thread::spawn(compile_beside);
-        stages.run("tests", || {
-            let mut tests = workspace_tests(&["--no-fail-fast", "--", "--skip", PATIENT]);
-            if containers {
-                tests.env(IMAGE.1, &archive);
-            } else {
-                tests.env(WITHOUT, "containers");
-            }
-            stage::tests(&mut tests)
-        });
-        stages.run(
-            "clippy, and what else was compiled beside the tests",
-            || beside.join().ok().context("the compiling panicked")?,
-        );
-        stages.run("planted bugs", || stage::tests(&mut planted()));
-        stages.run(&format!("simulation of {TEST_SEEDS} seeds"), || {
-            sim::sweep(1, TEST_SEEDS)
-        });
-        stages.run("fuzz", || fuzz::run(TEST_FUZZ));
-        stages.run("the demo, once", || demo::run(true, false).map(Counts::one));
-    }
-    if let Some(patient) = patient {
-        stages.run("tests that wait, beside all these", || {
-            patient.join().ok().context("they panicked")?
-        });
+    if stages.failed() {
+        // What is half built would be thrown away.
+        stages.run("build programs from their Go modules", || joined(go));
+    } else {
+        beside_each_other(&mut stages, programs, go, containers);
     }
     stages.close()
+}
+
+/// What tests find in their environment.
+#[derive(Debug, Clone)]
+struct Environment {
+    /// The image's archive; without it, tests leave containers out.
+    archive: Option<PathBuf>,
+    /// For temporary files. What a test leaves behind, because it was killed or keeps a server to its end, goes
+    /// with this folder.
+    scratch: Arc<TempDir>,
+}
+
+impl Environment {
+    fn new(containers: bool) -> Result<Self> {
+        // A short name: paths of sockets end at 108 bytes.
+        let scratch = tempfile::Builder::new().prefix("lt-").tempdir()?;
+        Ok(Self {
+            archive: containers.then(|| cargo::root().join("target/lowtide-test-image.tar")),
+            scratch: Arc::new(scratch),
+        })
+    }
+
+    fn complete(&self, command: &mut Command) {
+        command.env("TMPDIR", self.scratch.path());
+        match &self.archive {
+            Some(archive) => command.env(IMAGE.1, archive),
+            None => command.env(WITHOUT, "containers"),
+        };
+    }
+
+    fn lane(&self, programs: &[Program]) -> Result<Counts> {
+        lane::run(programs, |command| {
+            self.complete(command.args(["--skip", PATIENT]));
+        })
+    }
+}
+
+/// Tests wait for Flink and Kubernetes more than they compute. So two lanes of them run beside each other, and
+/// beside both what else is to be compiled.
+fn beside_each_other(
+    stages: &mut Stages,
+    mut programs: Vec<Program>,
+    go: JoinHandle<Result<Counts>>,
+    containers: bool,
+) {
+    let Ok(environment) = Environment::new(containers) else {
+        stages.run("a folder for temporary files", || {
+            bail!("it cannot be made")
+        });
+        return;
+    };
+    let patient = {
+        let (command, environment) = (patient(&programs), environment.clone());
+        thread::spawn(move || wait_patiently(command?, &environment))
+    };
+    let later: Vec<Program> = programs.extract_if(.., |it| is_built_for(it)).collect();
+    let second = {
+        let environment = environment.clone();
+        thread::spawn(move || second_lane(&later, go, &environment))
+    };
+    let idle = thread::spawn(compile_idly);
+    stages.run("tests", || environment.lane(&programs));
+    stages.run(
+        "clippy, and what else was compiled beside the tests",
+        || joined(idle),
+    );
+    stages.run("planted bugs", || stage::tests(&mut planted()));
+    stages.run(&format!("simulation of {TEST_SEEDS} seeds"), || {
+        sim::sweep(1, TEST_SEEDS)
+    });
+    stages.run("fuzz", || fuzz::run(TEST_FUZZ));
+    stages.run("the demo, once", || demo::run(true, false).map(Counts::one));
+    stages.run(
+        "tests with Kubernetes or an object store, beside all these",
+        || joined(second),
+    );
+    stages.run("tests that wait, beside all these", || joined(patient));
+    stages.run("examples in the documentation", || {
+        stage::tests(&mut workspace_tests(&["--doc"]))
+    });
+}
+
+fn joined(thread: JoinHandle<Result<Counts>>) -> Result<Counts> {
+    thread.join().ok().context("it panicked")?
+}
+
+fn is_built_for(program: &Program) -> bool {
+    BUILT_FOR.contains(&(&program.package, &program.target))
+}
+
+fn second_lane(
+    programs: &[Program],
+    go: JoinHandle<Result<Counts>>,
+    environment: &Environment,
+) -> Result<Counts> {
+    ensure!(
+        programs.len() == BUILT_FOR.len(),
+        "BUILT_FOR names a test program that is not there"
+    );
+    let mut counts = Counts::default();
+    if let Some(archive) = &environment.archive {
+        let order = image::Order::of_test(archive.clone(), IMAGE.0, Haste::Soon);
+        counts += Counts::one(image::run(&order)?);
+    }
+    counts += joined(go)?;
+    counts += environment.lane(programs)?;
+    Ok(counts)
 }
 
 /// Runs the tests that have a size in full.
@@ -143,8 +241,20 @@ pub fn soak() -> bool {
     stages.close()
 }
 
-fn wait_patiently() -> Result<Counts> {
-    let counts = stage::tests(&mut workspace_tests(&["--test", "trouble", PATIENT]))?;
+/// The tests that do little but wait.
+fn patient(programs: &[Program]) -> Result<Command> {
+    let mut command = programs
+        .iter()
+        .find(|it| (&*it.package, &*it.target) == ("lowtide", "trouble"))
+        .context("there is no test program `trouble`")?
+        .command();
+    command.arg(PATIENT);
+    Ok(command)
+}
+
+fn wait_patiently(mut command: Command, environment: &Environment) -> Result<Counts> {
+    environment.complete(&mut command);
+    let counts = stage::tests(&mut command)?;
     ensure!(
         counts.passed + counts.failed > 0,
         "no test begins with {PATIENT}"
@@ -153,19 +263,22 @@ fn wait_patiently() -> Result<Counts> {
 }
 
 /// What the tests do not need is compiled while they wait for Flink and Kubernetes.
-fn compile_beside() -> Result<Counts> {
-    let clippy = cargo::command_beside(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--features",
-        CRASH_POINTS,
-        "--",
-        "--deny",
-        "warnings",
-    ]);
-    let program = cargo::command_beside(&["build", "--package", "lowtide"]);
-    let mut planted = cargo::command_beside(&PLANTED);
+fn compile_idly() -> Result<Counts> {
+    let clippy = cargo::command_beside(
+        Haste::Idle,
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--features",
+            CRASH_POINTS,
+            "--",
+            "--deny",
+            "warnings",
+        ],
+    );
+    let program = cargo::command_beside(Haste::Idle, &["build", "--package", "lowtide"]);
+    let mut planted = cargo::command_beside(Haste::Idle, &PLANTED);
     with_planted_bugs(planted.arg("--no-run"));
     let mut counts = Counts::default();
     for mut command in [clippy, program, planted] {
@@ -195,17 +308,16 @@ fn with_planted_bugs(command: &mut Command) {
         .env("CARGO_TARGET_DIR", cargo::root().join("target/planted"));
 }
 
-/// Beside the compiler: both keep two cores busy, but each waits for the network and for its last crate.
-fn build_kubernetes() -> Result<Counts> {
+/// Beside the compiler and the first tests: what they need comes first.
+fn build_go_programs() -> Result<Counts> {
     let started = Instant::now();
     kubernetes::binaries()?;
     kubernetes::helm()?;
-    kubernetes::coredns()?;
     testbench::s3::program()?;
     testbench::gcs::program()?;
     let seconds = started.elapsed().as_secs_f32();
     stage::say(&format!(
-        "Kubernetes, Helm, CoreDNS and an S3 server are there after {seconds:.1} s"
+        "Kubernetes, Helm, and the servers of S3 and Google Cloud Storage are there after {seconds:.1} s"
     ));
     Ok(Counts::one(true))
 }

@@ -43,18 +43,11 @@ pub fn entry(key: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBu
     if target.is_dir() {
         return Ok(target);
     }
-    let parent = target
-        .parent()
-        .expect("joined to the root, so it has a parent");
-    fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
-    let lock_path = target.with_added_extension("lock");
-    let lock =
-        File::create(&lock_path).with_context(|| format!("create {}", lock_path.display()))?;
-    lock.lock()
-        .with_context(|| format!("lock {}", lock_path.display()))?;
+    let _one = lock(key)?;
     if target.is_dir() {
         return Ok(target);
     }
+    let parent = parent(&target)?;
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let prefix = format!(".filling-{name}-");
     remove_left_behind(parent, &prefix)?;
@@ -67,6 +60,29 @@ pub fn entry(key: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBu
     fs::rename(&filled, &target)
         .with_context(|| format!("rename {} to {}", filled.display(), target.display()))?;
     Ok(target)
+}
+
+/// Waits until no other process or thread of this machine holds the lock `key` (a relative path); it is held as
+/// long as what this returns lives.
+///
+/// # Errors
+/// As [`root`]; the file system refuses.
+pub fn lock(key: &str) -> Result<File> {
+    let path = root()?.join(key).with_added_extension("lock");
+    parent(&path)?;
+    let lock = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    lock.lock()
+        .with_context(|| format!("lock {}", path.display()))?;
+    Ok(lock)
+}
+
+/// The folder that a path in the cache lies in; it is there after this.
+fn parent(path: &Path) -> Result<&Path> {
+    let parent = path
+        .parent()
+        .expect("joined to the root, so it has a parent");
+    fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
+    Ok(parent)
 }
 
 /// Half-filled folders of processes that were killed; only the holder of the lock may call this.

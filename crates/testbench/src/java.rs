@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
@@ -119,14 +119,13 @@ pub fn debian_program(name: &str) -> Result<()> {
     debian(name, name)
 }
 
-/// Installs a Debian package, if we are root; one at a time, as apt refuses to wait for another apt's lists.
+/// Installs a Debian package, if we are root; one at a time on this machine, as apt refuses to wait for
+/// another apt's lists.
 ///
 /// # Errors
 /// We are not root, or apt fails: the message holds the command to run.
 pub fn debian(package: &str, what: &str) -> Result<()> {
-    static APT: Mutex<()> = Mutex::new(());
-    // Whoever panicked meanwhile has left apt to end by itself.
-    let _one = APT.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = cache::lock("apt")?;
     let script = format!("apt-get update && apt-get install -y --no-install-recommends {package}");
     let id = Command::new("id")
         .arg("-u")

@@ -11,6 +11,8 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::cache;
+
 /// Above the registered ports that people use most, below the lowest ephemeral port of Linux (32768).
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
@@ -30,7 +32,7 @@ impl Port {
     /// # Errors
     /// No free port was found, or the lock folder cannot be written.
     pub fn reserve() -> Result<Self> {
-        let folder = std::env::temp_dir().join("lowtide-testbench-ports");
+        let folder = cache::root()?.join("ports");
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         let width = RANGE.end - RANGE.start;
         // Each process begins elsewhere, so that a port just given back is not taken up at once.

@@ -19,16 +19,17 @@ use crate::{cache, say};
 pub const VERSION: &str = "1.35.4";
 
 const HELM: &str = "helm.sh/helm/v4/cmd/helm@v4.3.1";
-const COREDNS: &str = "github.com/coredns/coredns@v1.15.0";
 
-/// The API server first: it takes two thirds of the time, and the others share its packages.
-const PROGRAMS: [&str; 6] = [
+/// One module, because most of each program is what they all import. So `CoreDNS` is of a release that asks
+/// for this Kubernetes' client.
+const PROGRAMS: [&str; 7] = [
+    "coredns",
+    "etcd",
     "kube-apiserver",
     "kube-controller-manager",
-    "etcd",
+    "kube-proxy",
     "kube-scheduler",
     "kubelet",
-    "kube-proxy",
 ];
 
 /// A file of a Go module: its path in the module, its text.
@@ -43,6 +44,7 @@ macro_rules! sources {
 const KUBERNETES: &[Source] = sources!("kube":
     "go.mod",
     "go.sum",
+    "coredns/main.go",
     "etcd/main.go",
     "kube-apiserver/main.go",
     "kube-controller-manager/main.go",
@@ -58,7 +60,7 @@ const INSIDE: &[Source] = sources!("kube/inside":
     "pause/main.go",
 );
 
-/// The folder that holds etcd and the programs of Kubernetes, under their own names.
+/// The folder that holds etcd, `CoreDNS` and the programs of Kubernetes, under their own names.
 ///
 /// # Errors
 /// They are not in the cache and cannot be built: no Go, no network.
@@ -105,26 +107,14 @@ pub fn ask_image(archive: &Path) -> Result<()> {
 /// # Errors
 /// As [`kubernetes`].
 pub fn helm() -> Result<PathBuf> {
-    installed("helm", HELM)
-}
-
-/// `CoreDNS`.
-///
-/// # Errors
-/// As [`kubernetes`].
-pub fn coredns() -> Result<PathBuf> {
-    installed("coredns", COREDNS)
-}
-
-fn installed(name: &str, package: &str) -> Result<PathBuf> {
-    let version = package.rsplit('@').next().unwrap_or(package);
-    let folder = cache::entry(&format!("kubernetes/{name}-{version}"), |folder| {
+    let version = HELM.rsplit('@').next().unwrap_or(HELM);
+    let folder = cache::entry(&format!("kubernetes/helm-{version}"), |folder| {
         say::step(format!(
-            "building {name} {version}: once, about two minutes on two cores"
+            "building helm {version}: once, about two minutes on two cores"
         ));
-        Go::ensure()?.install(package, folder)
+        Go::ensure()?.install(HELM, folder)
     })?;
-    Ok(folder.join(name))
+    Ok(folder.join("helm"))
 }
 
 fn build(sources: &[Source], programs: &[&str], flags: &str, folder: &Path) -> Result<()> {
@@ -135,9 +125,7 @@ fn build(sources: &[Source], programs: &[&str], flags: &str, folder: &Path) -> R
         fs::create_dir_all(file.parent().unwrap_or(module.path()))?;
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
     }
-    programs
-        .iter()
-        .try_for_each(|name| go.build(module.path(), name, flags, folder))
+    go.build(module.path(), programs, flags, folder)
 }
 
 fn hash(sources: &[Source]) -> String {

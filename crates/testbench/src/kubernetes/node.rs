@@ -107,9 +107,6 @@ impl Node {
         // First of all: whoever may not run containers need not build what runs in them.
         let cni = options.containers.then(packages::ensure).transpose()?;
         let programs = binaries::kubernetes()?;
-        if options.containers {
-            binaries::coredns()?;
-        }
         let started = Instant::now();
         say::step(format!("starting Kubernetes {}", binaries::VERSION));
         let scratch = Scratch::make()?;

@@ -130,7 +130,7 @@ impl Worker<'_> {
         );
         let file = scratch.join("Corefile");
         fs::write(&file, text).context("write the Corefile")?;
-        let mut command = self.control_plane.place.command(binaries::coredns()?);
+        let mut command = self.control_plane.program("coredns");
         command.arg("-conf").arg(&file);
         self.control_plane.start("coredns", command)
     }

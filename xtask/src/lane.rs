@@ -1,0 +1,129 @@
+//! Test programs in lanes beside each other: most of them wait more than they compute, and some have to
+//! wait for what is still being built.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::cargo;
+use crate::stage::{self, Counts};
+
+/// A compiled test program.
+#[derive(Debug)]
+pub struct Program {
+    /// Its package.
+    pub package: String,
+    /// Its target, as in `cargo test --test TARGET`.
+    pub target: String,
+    executable: PathBuf,
+    /// The package's folder, where cargo would run it.
+    folder: PathBuf,
+}
+
+/// Compiles the tests of the workspace with `features`, and returns them in cargo's order.
+///
+/// # Errors
+/// They do not compile.
+pub fn compile(features: &str) -> Result<Vec<Program>> {
+    let output = cargo::command(&["test", "--workspace", "--features", features, "--no-run"])
+        .args(["--message-format", "json-render-diagnostics"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("run cargo test")?;
+    if !output.status.success() {
+        bail!("the tests do not compile");
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let programs: Vec<Program> = messages
+        .lines()
+        .filter_map(|line| program(&serde_json::from_str(line).ok()?))
+        .collect();
+    if programs.is_empty() {
+        bail!("cargo names no test program");
+    }
+    Ok(programs)
+}
+
+/// The test program that a message of cargo tells of.
+fn program(message: &Value) -> Option<Program> {
+    if message["profile"]["test"] != true {
+        return None;
+    }
+    let folder = Path::new(message["manifest_path"].as_str()?).parent()?;
+    Some(Program {
+        package: folder.file_name()?.to_str()?.to_owned(),
+        target: message["target"]["name"].as_str()?.to_owned(),
+        executable: PathBuf::from(message["executable"].as_str()?),
+        folder: folder.to_owned(),
+    })
+}
+
+impl Program {
+    /// The command that runs it, where cargo would.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.executable);
+        command
+            .current_dir(&self.folder)
+            .env("CARGO_MANIFEST_DIR", &self.folder);
+        command
+    }
+}
+
+/// Runs one program after the other, completed by `complete`, and prints of each what it says once it has
+/// ended: whole, however many lanes there are.
+///
+/// # Errors
+/// A program cannot be started. What fails in it is in the counts.
+pub fn run(programs: &[Program], complete: impl Fn(&mut Command)) -> Result<Counts> {
+    let mut counts = Counts::default();
+    for program in programs {
+        let mut command = program.command();
+        complete(&mut command);
+        let started = Instant::now();
+        let mut said = String::new();
+        let one = stage::tests_into(&mut command, |line| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(said, "{line}");
+        })?;
+        stage::say(&format!(
+            "\n--- {} {}: {} passed, {} failed, {:.1} s\n{said}",
+            program.package,
+            program.target,
+            one.passed,
+            one.failed,
+            started.elapsed().as_secs_f64()
+        ));
+        counts += one;
+    }
+    Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_test_program_is_told_from_what_else_cargo_builds() {
+        let mut message = json!({
+            "reason": "compiler-artifact",
+            "manifest_path": "/repo/crates/lowtide/Cargo.toml",
+            "target": { "name": "stores", "kind": ["test"] },
+            "profile": { "test": true },
+            "executable": "/repo/target/debug/deps/stores-1",
+        });
+        let found = program(&message).unwrap();
+        assert_eq!((&*found.package, &*found.target), ("lowtide", "stores"));
+        assert_eq!(found.folder, Path::new("/repo/crates/lowtide"));
+        message["profile"]["test"] = false.into();
+        assert!(program(&message).is_none());
+    }
+}
