@@ -396,7 +396,12 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         match (run::next(run), run.attempt()) {
             (Next::Jobs, _) => Seen::Jobs(self.world.jobs(platform, &policy.job).await),
             (Next::Vitals(job), _) => {
-                Seen::Vitals(self.world.vitals(platform, &job).await.map(Box::new))
+                let vitals = if run.hold.is_none() {
+                    self.world.first_vitals(platform, &job).await
+                } else {
+                    self.world.vitals(platform, &job).await
+                };
+                Seen::Vitals(vitals.map(Box::new))
             }
             (Next::Operation, Some(attempt)) => {
                 Seen::Operation(self.world.operation(platform, attempt).await)

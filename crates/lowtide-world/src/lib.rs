@@ -85,8 +85,8 @@ impl Hands {
     }
 
     /// Asks for the jobs of these names, each with its platform, and Flink clusters for what each
-    /// run will need of them, so that by then the answers are there and the connections stand. For
-    /// a command that has something else to do first; what goes wrong here will go wrong again,
+    /// run will need of them and of its job, so that by then the answers are there and the connections
+    /// stand. For a command that has something else to do first; what goes wrong here will go wrong again,
     /// and be told, when it is needed.
     ///
     /// # Panics
@@ -186,17 +186,20 @@ fn no_directory() -> Fault {
 // run of any other platform would carry them.
 impl World for Hands {
     async fn jobs(&self, platform: &PlatformName, name: &str) -> Result<Vec<JobSeen>, Fault> {
-        if let Some(jobs) = self.ahead.take(platform, name).await {
+        if let Some(jobs) = self.ahead.take_jobs(platform, name).await {
             return Ok(jobs);
         }
         self.platform(platform)?.jobs(name, Duration::ZERO).await
     }
 
     async fn vitals(&self, platform: &PlatformName, job: &JobId) -> Result<Vitals, Fault> {
-        match self.platform(platform)? {
-            Platform::Flink { client, .. } => client.vitals(job).await,
-            Platform::Kubernetes { client, .. } => Box::pin(client.vitals(job)).await,
-            Platform::Ververica { client, .. } => Box::pin(client.vitals(job)).await,
+        self.platform(platform)?.vitals(job).await
+    }
+
+    async fn first_vitals(&self, platform: &PlatformName, job: &JobId) -> Result<Vitals, Fault> {
+        match self.ahead.take_vitals(platform, job).await {
+            Some(vitals) => Ok(vitals),
+            None => self.vitals(platform, job).await,
         }
     }
 

@@ -203,15 +203,46 @@ fn of_a_flink(path: &str) -> String {
     }
 }
 
+/// A cluster with one job, of which nothing is known but that it runs.
+fn of_a_flink_with_a_job(path: &str) -> String {
+    let job = format!("/jobs/{JOB}");
+    match path.strip_prefix(&job) {
+        Some("") => json(
+            "200 OK",
+            r#"{"state":"RUNNING","start-time":1,"now":2,"vertices":[]}"#,
+        ),
+        Some(_) => json("404 Not Found", r#"{"errors":["gone"]}"#),
+        None if path == "/jobs/overview" => json(
+            "200 OK",
+            &format!(
+                r#"{{"jobs":[{{"jid":"{JOB}","name":"orders","state":"RUNNING","start-time":1}}]}}"#
+            ),
+        ),
+        None => json("200 OK", "[]"),
+    }
+}
+
 impl Server {
-    /// How often the jobs were asked for, once so many requests have come in all.
-    async fn overviews_of(&self, requests: usize) -> Result<usize> {
-        let come = async {
-            while self.requests().len() < requests {
+    /// How often the job itself was asked for.
+    fn jobs_asked(&self) -> usize {
+        let head = format!("GET /jobs/{JOB} ");
+        let requests = self.requests();
+        requests.iter().filter(|it| it.starts_with(&head)).count()
+    }
+
+    /// Waits for something that requests bring about.
+    async fn until(&self, come: impl Fn(&Self) -> bool) -> Result<()> {
+        let coming = async {
+            while !come(self) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(TIMEOUT * 10, come).await?;
+        Ok(tokio::time::timeout(TIMEOUT * 10, coming).await?)
+    }
+
+    /// How often the jobs were asked for, once so many requests have come in all.
+    async fn overviews_of(&self, requests: usize) -> Result<usize> {
+        self.until(|it| it.requests().len() >= requests).await?;
         let requests = self.requests();
         let overviews = requests.iter().filter(|head| head.contains("/overview"));
         Ok(overviews.count())
@@ -236,6 +267,24 @@ async fn an_answer_that_was_asked_for_ahead_serves_once_and_not_for_long() -> Re
         server.overviews_of(4).await? == 3,
         "an old answer was taken"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn health_that_was_asked_for_ahead_serves_the_first_gate_alone() -> Result<()> {
+    let server = Server::start(vec![Act::Route(of_a_flink_with_a_job)]).await?;
+    let hands = server.hands()?;
+    let (platform, job) = (flink(), JobId::new(JOB));
+    hands.ask_ahead([(&platform, "orders")]);
+    hands.jobs(&platform, "orders").await?;
+    // Whoever asks what it looks like just now is not told what it looked like before.
+    hands.vitals(&platform, &job).await?;
+    server.until(|it| it.jobs_asked() == 2).await?;
+    let vitals = hands.first_vitals(&platform, &job).await?;
+    ensure!(vitals.started_at == Timestamp::from_millisecond(1)?);
+    ensure!(server.jobs_asked() == 2, "it was asked for again");
+    hands.first_vitals(&platform, &job).await?;
+    ensure!(server.jobs_asked() == 3, "it served twice");
     Ok(())
 }
 

@@ -170,6 +170,11 @@ impl<W: World> World for Crashing<W> {
         self.points.around("vitals", work).await
     }
 
+    async fn first_vitals(&self, platform: &PlatformName, job: &JobId) -> Result<Vitals, Fault> {
+        let work = self.port.first_vitals(platform, job);
+        self.points.around("vitals", work).await
+    }
+
     async fn trigger(&self, platform: &PlatformName, attempt: &Attempt) -> Reply {
         let work = self.port.trigger(platform, attempt);
         self.points.around("call", work).await

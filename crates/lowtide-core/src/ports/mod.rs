@@ -47,6 +47,16 @@ pub trait World: Send + Sync {
         job: &JobId,
     ) -> impl Future<Output = Result<Vitals, Fault>> + Send;
 
+    /// The same for a gate that the run has not been at before: an answer to a question that was put
+    /// since the run was asked for will do.
+    fn first_vitals(
+        &self,
+        platform: &PlatformName,
+        job: &JobId,
+    ) -> impl Future<Output = Result<Vitals, Fault>> + Send {
+        self.vitals(platform, job)
+    }
+
     /// Makes the attempt's one call.
     fn trigger(
         &self,

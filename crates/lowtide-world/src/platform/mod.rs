@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lowtide_core::fault::Fault;
+use lowtide_core::gate::Vitals;
+use lowtide_core::name::JobId;
 use lowtide_core::resolve::JobSeen;
 
 use crate::kubernetes::Source;
@@ -123,6 +125,24 @@ impl Platform {
             Self::Flink { client, .. } => client.jobs_within(age_max).await,
             Self::Kubernetes { client, .. } => client.look().await?.about(name),
             Self::Ververica { client, .. } => Box::pin(client.jobs(name)).await,
+        }
+    }
+
+    /// What the job looks like just now.
+    pub(crate) async fn vitals(&self, job: &JobId) -> Result<Vitals, Fault> {
+        match self {
+            Self::Flink { client, .. } => client.vitals(job).await,
+            Self::Kubernetes { client, .. } => Box::pin(client.vitals(job)).await,
+            Self::Ververica { client, .. } => Box::pin(client.vitals(job)).await,
+        }
+    }
+
+    /// Whether vitals tell of the job's health alone. Ververica Platform's tell as well which savepoints
+    /// there are before the request: the later that is known, the less can come in between.
+    pub(crate) fn vitals_may_be_asked_ahead(&self) -> bool {
+        match self {
+            Self::Flink { .. } | Self::Kubernetes { .. } => true,
+            Self::Ververica { .. } => false,
         }
     }
 
