@@ -14,31 +14,15 @@ pub fn root() -> &'static Path {
         .expect("xtask lies in the repository's root")
 }
 
-/// How soon something is needed: what it takes from what runs beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Haste {
-    /// Somebody waits for it.
-    Now,
-    /// Somebody will wait for it, but tests that measure time come first.
-    Soon,
-    /// Nobody waits: only while nothing else wants the processor.
-    Idle,
-}
-
 /// A cargo command in the repository's root, that never changes `Cargo.lock`.
 pub fn command(arguments: &[&str]) -> Command {
     complete(Command::new(program()), arguments)
 }
 
-/// The same with less haste.
-pub fn command_beside(haste: Haste, arguments: &[&str]) -> Command {
-    let niceness = match haste {
-        Haste::Now => return command(arguments),
-        Haste::Soon => "10",
-        Haste::Idle => "19",
-    };
+/// The same, for when nobody waits: it takes the processor only while nothing else wants it.
+pub fn command_beside(arguments: &[&str]) -> Command {
     let mut nice = Command::new("nice");
-    nice.args(["-n", niceness]).arg(program());
+    nice.args(["-n", "19"]).arg(program());
     complete(nice, arguments)
 }
 
@@ -58,21 +42,17 @@ fn complete(mut command: Command, arguments: &[&str]) -> Command {
 
 /// Builds the program and returns where it lies.
 pub fn lowtide(profile: &str) -> Result<PathBuf> {
-    lowtide_with(Haste::Now, &["--profile", profile])
+    lowtide_with(&["--profile", profile])
 }
 
 /// The same with further arguments of `cargo build`.
-pub fn lowtide_with(haste: Haste, arguments: &[&str]) -> Result<PathBuf> {
-    built("lowtide", haste, arguments)
+pub fn lowtide_with(arguments: &[&str]) -> Result<PathBuf> {
+    executable("lowtide", arguments)
 }
 
 /// Builds the package `name` and returns where its executable of the same name lies.
 pub fn executable(name: &str, arguments: &[&str]) -> Result<PathBuf> {
-    built(name, Haste::Now, arguments)
-}
-
-fn built(name: &str, haste: Haste, arguments: &[&str]) -> Result<PathBuf> {
-    let output = command_beside(haste, &["build", "--package", name])
+    let output = command(&["build", "--package", name])
         .args(arguments)
         .args(["--message-format", "json-render-diagnostics"])
         .stdin(Stdio::null())

@@ -12,7 +12,7 @@ use clap::Args;
 use testbench::image::{Archive, Layer};
 use testbench::java;
 
-use crate::cargo::{self, Haste};
+use crate::cargo;
 use crate::stage::say;
 
 /// Debian's package of this name keeps it up to date: Mozilla's list, as one file of PEM certificates.
@@ -41,19 +41,16 @@ pub struct Order {
     /// Features of the program, such as `crash-points`: for tests, never to be shipped
     #[arg(long)]
     features: Option<String>,
-    #[arg(skip = Haste::Now)]
-    haste: Haste,
 }
 
 impl Order {
     /// A quickly compiled one.
-    pub fn of_test(output: PathBuf, tag: &str, haste: Haste) -> Self {
+    pub fn of_test(output: PathBuf, tag: &str) -> Self {
         Self {
             output,
             tag: tag.to_owned(),
             profile: "image-test".to_owned(),
             features: None,
-            haste,
         }
     }
 }
@@ -74,7 +71,7 @@ pub fn run(order: &Order) -> Result<bool> {
     if let Some(features) = &order.features {
         arguments.extend(["--features", features]);
     }
-    let program = cargo::lowtide_with(order.haste, &arguments)?;
+    let program = cargo::lowtide_with(&arguments)?;
     let output = cargo::root().join(&order.output);
     let id = archive(&program).write(&output, &order.tag)?;
     let mib = output.metadata()?.len().div_ceil(1024 * 1024);

@@ -24,7 +24,7 @@ pub struct Program {
     folder: PathBuf,
 }
 
-/// Compiles the tests of the workspace with `features`, and returns them in cargo's order.
+/// Compiles the tests of the workspace with `features`, and returns them in the order of their names.
 ///
 /// # Errors
 /// They do not compile.
@@ -39,13 +39,15 @@ pub fn compile(features: &str) -> Result<Vec<Program>> {
         bail!("the tests do not compile");
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let programs: Vec<Program> = messages
+    let mut programs: Vec<Program> = messages
         .lines()
         .filter_map(|line| program(&serde_json::from_str(line).ok()?))
         .collect();
     if programs.is_empty() {
         bail!("cargo names no test program");
     }
+    // Cargo names them in the order in which their compilers ended.
+    programs.sort_by(|a, b| (&a.package, &a.target).cmp(&(&b.package, &b.target)));
     Ok(programs)
 }
 

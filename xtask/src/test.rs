@@ -12,10 +12,9 @@ use tempfile::TempDir;
 use testbench::flink::Release;
 use testbench::kubernetes;
 
-use crate::cargo::{self, Haste};
 use crate::lane::{self, Program};
 use crate::stage::{self, Counts, Stages};
-use crate::{demo, fuzz, image, sim};
+use crate::{cargo, demo, fuzz, image, sim};
 
 /// Seeds that `test` walks; `soak` walks [`SOAK_SEEDS`].
 const TEST_SEEDS: u64 = 400;
@@ -48,19 +47,20 @@ pub enum Without {
 }
 
 /// Test programs, by package and target, that need what is built from Go modules, or the image: they have a
-/// lane of their own, which begins when that is there.
+/// lane of their own, which begins when Kubernetes and Helm are there, and goes in this order. What comes last
+/// waits for its server by itself, where that is still being built.
 const BUILT_FOR: [(&str, &str); 11] = [
-    ("lowtide", "cli_scan"),
     ("lowtide", "in_kubernetes"),
-    ("lowtide", "stores"),
     ("lowtide-world", "kubernetes"),
     ("lowtide-world", "kubernetes_flink"),
-    ("lowtide-world", "s3"),
-    ("lowtide-world", "stores"),
     ("testbench", "kubernetes"),
     ("testbench", "kubernetes_flink"),
     ("xtask", "chart"),
     ("xtask", "image"),
+    ("lowtide", "cli_scan"),
+    ("lowtide", "stores"),
+    ("lowtide-world", "s3"),
+    ("lowtide-world", "stores"),
 ];
 
 /// Runs every test, but those that are to be left out. Each of these says so in a line of its own.
@@ -78,7 +78,7 @@ pub fn run(without: Option<Without>) -> bool {
         }
         Ok(Counts::one(true))
     });
-    let go = thread::spawn(build_go_programs);
+    let kubernetes = thread::spawn(build_kubernetes);
     let mut programs = Vec::new();
     stages.run("compile the tests", || {
         programs = lane::compile(CRASH_POINTS)?;
@@ -89,9 +89,11 @@ pub fn run(without: Option<Without>) -> bool {
     });
     if stages.failed() {
         // What is half built would be thrown away.
-        stages.run("build programs from their Go modules", || joined(go));
+        stages.run("build Kubernetes from its Go modules", || {
+            joined(kubernetes)
+        });
     } else {
-        beside_each_other(&mut stages, programs, go, containers);
+        beside_each_other(&mut stages, programs, kubernetes, containers);
     }
     stages.close()
 }
@@ -136,7 +138,7 @@ impl Environment {
 fn beside_each_other(
     stages: &mut Stages,
     mut programs: Vec<Program>,
-    go: JoinHandle<Result<Counts>>,
+    kubernetes: JoinHandle<Result<Counts>>,
     containers: bool,
 ) {
     let Ok(environment) = Environment::new(containers) else {
@@ -149,10 +151,12 @@ fn beside_each_other(
         let (command, environment) = (patient(&programs), environment.clone());
         thread::spawn(move || wait_patiently(command?, &environment))
     };
-    let later: Vec<Program> = programs.extract_if(.., |it| is_built_for(it)).collect();
+    let later: Vec<Program> = programs
+        .extract_if(.., |it| built_for(it).is_some())
+        .collect();
     let second = {
         let environment = environment.clone();
-        thread::spawn(move || second_lane(&later, go, &environment))
+        thread::spawn(move || second_lane(later, kubernetes, &environment))
     };
     let idle = thread::spawn(compile_idly);
     stages.run("tests", || environment.lane(&programs));
@@ -180,26 +184,32 @@ fn joined(thread: JoinHandle<Result<Counts>>) -> Result<Counts> {
     thread.join().ok().context("it panicked")?
 }
 
-fn is_built_for(program: &Program) -> bool {
-    BUILT_FOR.contains(&(&program.package, &program.target))
+/// The place in [`BUILT_FOR`].
+fn built_for(program: &Program) -> Option<usize> {
+    BUILT_FOR
+        .iter()
+        .position(|it| *it == (&*program.package, &*program.target))
 }
 
 fn second_lane(
-    programs: &[Program],
-    go: JoinHandle<Result<Counts>>,
+    mut programs: Vec<Program>,
+    kubernetes: JoinHandle<Result<Counts>>,
     environment: &Environment,
 ) -> Result<Counts> {
     ensure!(
         programs.len() == BUILT_FOR.len(),
         "BUILT_FOR names a test program that is not there"
     );
+    programs.sort_by_key(built_for);
     let mut counts = Counts::default();
     if let Some(archive) = &environment.archive {
-        let order = image::Order::of_test(archive.clone(), IMAGE.0, Haste::Soon);
+        let order = image::Order::of_test(archive.clone(), IMAGE.0);
         counts += Counts::one(image::run(&order)?);
     }
-    counts += joined(go)?;
-    counts += environment.lane(programs)?;
+    counts += joined(kubernetes)?;
+    let stores = thread::spawn(build_stores);
+    counts += environment.lane(&programs)?;
+    counts += joined(stores)?;
     Ok(counts)
 }
 
@@ -264,21 +274,18 @@ fn wait_patiently(mut command: Command, environment: &Environment) -> Result<Cou
 
 /// What the tests do not need is compiled while they wait for Flink and Kubernetes.
 fn compile_idly() -> Result<Counts> {
-    let clippy = cargo::command_beside(
-        Haste::Idle,
-        &[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--features",
-            CRASH_POINTS,
-            "--",
-            "--deny",
-            "warnings",
-        ],
-    );
-    let program = cargo::command_beside(Haste::Idle, &["build", "--package", "lowtide"]);
-    let mut planted = cargo::command_beside(Haste::Idle, &PLANTED);
+    let clippy = cargo::command_beside(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--features",
+        CRASH_POINTS,
+        "--",
+        "--deny",
+        "warnings",
+    ]);
+    let program = cargo::command_beside(&["build", "--package", "lowtide"]);
+    let mut planted = cargo::command_beside(&PLANTED);
     with_planted_bugs(planted.arg("--no-run"));
     let mut counts = Counts::default();
     for mut command in [clippy, program, planted] {
@@ -308,17 +315,22 @@ fn with_planted_bugs(command: &mut Command) {
         .env("CARGO_TARGET_DIR", cargo::root().join("target/planted"));
 }
 
-/// Beside the compiler and the first tests: what they need comes first.
-fn build_go_programs() -> Result<Counts> {
+/// Beside the compiler: both keep two cores busy, but each waits for the network and for its last unit.
+fn build_kubernetes() -> Result<Counts> {
     let started = Instant::now();
     kubernetes::binaries()?;
     kubernetes::helm()?;
-    testbench::s3::program()?;
-    testbench::gcs::program()?;
     let seconds = started.elapsed().as_secs_f32();
     stage::say(&format!(
-        "Kubernetes, Helm, and the servers of S3 and Google Cloud Storage are there after {seconds:.1} s"
+        "Kubernetes and Helm are there after {seconds:.1} s"
     ));
+    Ok(Counts::one(true))
+}
+
+/// Servers of S3 and of Google Cloud Storage.
+fn build_stores() -> Result<Counts> {
+    testbench::s3::program()?;
+    testbench::gcs::program()?;
     Ok(Counts::one(true))
 }
 

@@ -12,7 +12,7 @@ mod shared;
 pub mod store;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,15 +92,16 @@ impl Hands {
     /// # Panics
     /// There is no runtime to ask in.
     pub fn ask_ahead<'a>(&self, names: impl IntoIterator<Item = (&'a PlatformName, &'a str)>) {
-        for platform in self.platforms.values() {
-            let platform = Arc::clone(platform);
-            tokio::spawn(async move { platform.greet().await });
-        }
-        self.ahead
-            .ask(names.into_iter().filter_map(|(platform, job)| {
-                let known = self.platforms.get(platform)?;
-                Some((Arc::clone(known), (platform.clone(), job.to_owned())))
-            }));
+        let mut greeted = BTreeSet::new();
+        let known = names.into_iter().filter_map(|(name, job)| {
+            let platform = self.platforms.get(name)?;
+            if greeted.insert(name) {
+                let platform = Arc::clone(platform);
+                tokio::spawn(async move { platform.greet().await });
+            }
+            Some((Arc::clone(platform), (name.clone(), job.to_owned())))
+        });
+        self.ahead.ask(known);
     }
 
     /// The plan of a running job, as far as its platform shows it.

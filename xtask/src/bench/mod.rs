@@ -10,6 +10,7 @@ pub mod metadata;
 mod oneshot;
 mod resolve;
 mod script;
+mod slot;
 mod take;
 
 use std::path::PathBuf;

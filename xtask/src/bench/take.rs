@@ -18,12 +18,17 @@ use testbench::process::{Bound, bound};
 use testbench::proxy::Proxy;
 
 use super::measure::{extremes, median, timed};
+use super::slot;
 use crate::stage::say;
 
 /// How often each tool takes a savepoint in the comparison.
 const ROUNDS: usize = 15;
 /// Rounds before the comparison, not counted: caches fill, classes load.
 const WARM_UP: usize = 2;
+/// What the others are compared with.
+const FLINK: &str = "flink savepoint";
+/// The slots of `serve`: as many as may be.
+const EVERY: &str = "every: 10s\n";
 /// How often a cold start is timed.
 const STARTS: usize = 30;
 /// The savepoint times at which status requests are counted, in seconds, without `--ten-minutes`.
@@ -112,9 +117,13 @@ impl Bench {
 
     fn overhead(&self) -> Result<()> {
         let config = self.configuration("overhead", self.cluster.url(), "", 1)?;
+        let slots = self.configuration("slots", self.cluster.url(), EVERY, 1)?;
         let mut tools = [
             Tool::new("lowtide take", || self.lowtide_take(&config)),
-            Tool::new("flink savepoint", || self.flink_savepoint()),
+            Tool::new("lowtide serve, from the slot on", || {
+                slot::first(&self.lowtide, &slots)
+            }),
+            Tool::new(FLINK, || self.flink_savepoint()),
             Tool::new("curl + jq, asking every second", || self.curl_and_jq("1")),
             Tool::new("curl + jq, asking without pause", || self.curl_and_jq("0")),
         ];
@@ -134,18 +143,22 @@ impl Bench {
         ));
         say(&format!(
             "{:>9} {:>9} {:>9} {:>9}  tool",
-            "median", "min", "max", "ratio"
+            "median", "min", "max", "less"
         ));
-        let ours = median(&tools[0].overheads_ms);
+        let flinks = tools
+            .iter()
+            .find(|tool| tool.name == FLINK)
+            .map_or(f64::NAN, |tool| median(&tool.overheads_ms));
         for tool in &tools {
             let (low, high) = extremes(&tool.overheads_ms);
             let middle = median(&tool.overheads_ms);
             say(&format!(
                 "{middle:9.1} {low:9.1} {high:9.1} {:8.1}x  {}",
-                middle / ours,
+                flinks / middle,
                 tool.name
             ));
         }
+        say(&format!("less: how many times less than `{FLINK}`"));
         Ok(())
     }
 

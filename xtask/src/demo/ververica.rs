@@ -19,9 +19,8 @@ use testbench::kubernetes::{Exposed, Node, Options, PodSecurity, left_out};
 use testbench::ververica::{DeploymentSpec, Emulator, Phase, Profile, Role};
 
 use super::{APPLICATIONS, LOOK_EVERY, Program, fresh_folder};
-use crate::cargo::{self, Haste};
-use crate::image;
 use crate::stage::say;
+use crate::{cargo, image};
 
 /// The Kubernetes namespace of the release, with the strictest Pod Security Standard.
 const NAMESPACE: &str = "lowtide";
@@ -125,7 +124,7 @@ fn in_kubernetes(
     interrupted: &Receiver<()>,
 ) -> Result<bool> {
     let archive = folder.join("image.tar");
-    image::run(&image::Order::of_test(archive.clone(), IMAGE, Haste::Now))?;
+    image::run(&image::Order::of_test(archive.clone(), IMAGE))?;
     let node = Node::start(&Options {
         containers: true,
         images: vec![archive],

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use lowtide_core::engine::{Engine, Walked};
 use lowtide_core::name::PlatformName;
@@ -27,6 +28,12 @@ use crate::walking::{self, SCAN_EVERY};
 
 /// How often ended runs are looked back at, as far as due; one small query if none is.
 const LOOK_BACK_EVERY: SignedDuration = SignedDuration::from_secs(5);
+/// How long before a slot its job is asked for, so that the answers are there when it is due: less than
+/// they may be old, more than most clusters need.
+const ASK_BEFORE: SignedDuration = SignedDuration::from_millis(500);
+/// Slots claimed at once: at midnight hundreds are due, and those that wait for the disk together wait
+/// once. A few times as many as read the catalog at once.
+const CLAIMS_AT_ONCE: usize = 32;
 /// How long to wait after the catalog refused to work.
 const AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(5);
 
@@ -53,12 +60,38 @@ pub async fn serve(common: &Common) -> Result<Exit, Trouble> {
     Ok(Serve::new(setup, engine).until_told_to_stop(signals).await)
 }
 
+/// A slot that is to come.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    at: Timestamp,
+    /// Whether the platform has been asked for what the run will need.
+    is_asked: bool,
+}
+
+impl Due {
+    fn at(at: Timestamp) -> Self {
+        Self {
+            at,
+            is_asked: false,
+        }
+    }
+
+    /// When something is to be done about it.
+    fn wake(&self) -> Timestamp {
+        if self.is_asked {
+            self.at
+        } else {
+            self.at - ASK_BEFORE
+        }
+    }
+}
+
 /// The loop and what it keeps in mind; all of it can be lost at any time.
 struct Serve {
     setup: Arc<Setup>,
     engine: Arc<RealEngine>,
     /// When each application's next slot is due; `None` if it has none.
-    due: Vec<Option<Timestamp>>,
+    due: Vec<Option<Due>>,
     walks: JoinSet<Result<Walked, CatalogError>>,
     /// The runs being walked.
     open: BTreeMap<Id, Run>,
@@ -75,7 +108,7 @@ impl Serve {
             .config
             .applications
             .iter()
-            .map(|application| application.policy.schedule.as_ref().map(|_| now))
+            .map(|application| application.policy.schedule.as_ref().map(|_| Due::at(now)))
             .collect();
         let setup = Arc::new(setup);
         let rotating = setup.config.reading.map(|rules| {
@@ -125,10 +158,11 @@ impl Serve {
                 tracing::error!("cannot take over runs, trying again: {wrong}");
             }
         }
+        self.ask_ahead(now);
         if let Err(wrong) = self.claim(now).await {
             tracing::error!("cannot claim slots, trying again: {wrong}");
             for due in self.due.iter_mut().flatten() {
-                *due = (*due).max(now + AGAIN_AFTER);
+                due.at = due.at.max(now + AGAIN_AFTER);
             }
         }
         if now >= self.look_back_at {
@@ -142,7 +176,7 @@ impl Serve {
         self.due
             .iter()
             .flatten()
-            .copied()
+            .map(Due::wake)
             .chain([self.scan_at, self.look_back_at])
             .min()
             .unwrap_or(self.scan_at)
@@ -158,19 +192,52 @@ impl Serve {
         Ok(())
     }
 
-    async fn claim(&mut self, now: Timestamp) -> Result<(), CatalogError> {
-        let setup = Arc::clone(&self.setup);
-        for (application, index) in setup.config.applications.iter().zip(0..) {
-            if self.due[index].is_none_or(|due| due > now) {
+    /// Asks for the jobs of slots that are due in a moment.
+    fn ask_ahead(&mut self, now: Timestamp) {
+        let mut soon = Vec::new();
+        for (application, due) in self.setup.config.applications.iter().zip(&mut self.due) {
+            let Some(due) = due
+                .as_mut()
+                .filter(|due| now >= due.wake() && !due.is_asked)
+            else {
                 continue;
-            }
-            let ticked = self.engine.tick(application).await?;
-            self.due[index] = ticked.next;
-            if let Some(run) = ticked.claimed {
-                self.walk(run, application.policy.clone());
+            };
+            due.is_asked = true;
+            if due.at > now {
+                soon.push((&application.key.platform, application.policy.job.as_str()));
             }
         }
-        Ok(())
+        if !soon.is_empty() {
+            self.engine.world.ask_ahead(soon);
+        }
+    }
+
+    async fn claim(&mut self, now: Timestamp) -> Result<(), CatalogError> {
+        let (setup, engine) = (Arc::clone(&self.setup), Arc::clone(&self.engine));
+        let all = setup.config.applications.iter().zip(&self.due).enumerate();
+        let due: Vec<_> = all
+            .filter(|(_, (_, due))| due.is_some_and(|due| due.at <= now))
+            .map(|(index, (application, _))| (index, application))
+            .collect();
+        let ticks = due.into_iter().map(|(index, application)| {
+            let tick = engine.tick(application);
+            async move { (index, application, tick.await) }
+        });
+        let mut ticks = stream::iter(ticks).buffer_unordered(CLAIMS_AT_ONCE);
+        let mut outcome = Ok(());
+        while let Some((index, application, ticked)) = ticks.next().await {
+            match ticked {
+                Ok(ticked) => {
+                    self.due[index] = ticked.next.map(Due::at);
+                    if let Some(run) = ticked.claimed {
+                        self.walk(run, application.policy.clone());
+                    }
+                }
+                // The others may have been claimed: their runs are to be walked.
+                Err(wrong) => outcome = Err(wrong),
+            }
+        }
+        outcome
     }
 
     fn walk(&mut self, run: Run, policy: Policy) {

@@ -96,6 +96,15 @@ pub fn restarts(cluster: &Cluster, job: &JobHandle) -> u64 {
     .unwrap()
 }
 
+/// The same, once the job went down that often: Flink says why a savepoint failed before it counts the
+/// restart.
+pub fn restarts_from(cluster: &Cluster, job: &JobHandle, least: u64) -> u64 {
+    until("the job to restart", LIMIT, || {
+        Ok(Some(restarts(cluster, job)).filter(|seen| *seen >= least))
+    })
+    .unwrap()
+}
+
 /// The path of a location on this machine.
 pub fn local(location: &str) -> PathBuf {
     PathBuf::from(location.strip_prefix("file:").unwrap_or(location))

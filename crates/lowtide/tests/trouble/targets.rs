@@ -5,7 +5,7 @@ use std::fs;
 use testbench::flink::{Backend, Cluster, JobSpec, Release};
 use testbench::small_fs::SmallFs;
 
-use crate::bench::{Job, Lowtide, begun, cluster, restarts};
+use crate::bench::{Job, Lowtide, begun, cluster, restarts, restarts_from};
 
 /// A directory, an empty file of Flink's and a small `_metadata` fit in; a subtask's state does not.
 const SMALL_BYTES: u64 = 64 << 10;
@@ -104,8 +104,9 @@ fn a_target_that_only_the_task_manager_cannot_write() {
             .attempts(attempts);
         // A job that tolerates nothing was restarted by the savepoint, and not a second time.
         let expected = u64::from(tolerable_failures.is_none());
+        let seen = restarts_from(&cluster, &job, expected);
+        assert_eq!(seen, expected, "{name}");
         job.wait_running().unwrap();
-        assert_eq!(restarts(&cluster, &job), expected, "{name}");
     }
 }
 
