@@ -5,6 +5,9 @@
 
 mod shared;
 
+use std::net::TcpListener;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use shared::running::Running;
 use shared::{Place, TWO};
 
@@ -65,6 +68,28 @@ fn serve_claims_its_slots_and_logs_json() {
     }
     let slot = running(&place).remove(0);
     assert_eq!(slot["origin"], "slot");
+}
+
+/// How long before the next slot of `every: 10s` the first question after a start of `serve` comes, to a
+/// cluster that never answers.
+fn asked_before_the_slot() -> Duration {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = TWO
+        .replace("127.0.0.1:9", &silent.local_addr().unwrap().to_string())
+        .replace("schedule: \"0 1 * * *\"", "every: 10s");
+    let place = Place::new(&config);
+    let _serve = Running::start(&place, &["serve"]);
+    let _held = silent.accept().unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let into_slot = now.as_millis() % 10_000;
+    Duration::from_millis(10_000 - u64::try_from(into_slot).unwrap())
+}
+
+#[test]
+fn serve_asks_for_jobs_half_a_second_before_their_slot() {
+    // On a busy machine a process may sleep past the slot.
+    let mut tries = (0..3).map(|_| asked_before_the_slot());
+    assert!(tries.any(|before| before <= Duration::from_millis(500)));
 }
 
 #[test]
