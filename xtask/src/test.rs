@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
 use tempfile::TempDir;
 use testbench::flink::Release;
@@ -47,8 +47,8 @@ pub enum Without {
 }
 
 /// Test programs, by package and target, that need what is built from Go modules, or the image: they have a
-/// lane of their own, which begins when Kubernetes and Helm are there, and goes in this order. What comes last
-/// waits for its server by itself, where that is still being built.
+/// lane of their own, and go in this order. What comes last waits for its server by itself, where that is
+/// still being built.
 const BUILT_FOR: [(&str, &str); 11] = [
     ("lowtide", "in_kubernetes"),
     ("lowtide-world", "kubernetes"),
@@ -87,13 +87,25 @@ pub fn run(without: Option<Without>) -> bool {
     stages.run("install Java, Flink and what runs containers", || {
         joined(download)
     });
-    if stages.failed() {
-        // What is half built would be thrown away.
-        stages.run("build Kubernetes from its Go modules", || {
-            joined(kubernetes)
+    let environment = Environment::new(containers);
+    if let Ok(Environment {
+        archive: Some(archive),
+        ..
+    }) = &environment
+    {
+        stages.run("the image", || {
+            image::run(&image::Order::of_test(archive.clone(), IMAGE.0)).map(Counts::one)
         });
-    } else {
-        beside_each_other(&mut stages, programs, kubernetes, containers);
+    }
+    stages.run("build Kubernetes from its Go modules", || {
+        joined(kubernetes)
+    });
+    match environment {
+        Ok(environment) if !stages.failed() => {
+            beside_each_other(&mut stages, programs, &environment);
+        }
+        Ok(_) => {}
+        Err(wrong) => stages.run("a folder for temporary files", || Err(wrong)),
     }
     stages.close()
 }
@@ -135,18 +147,7 @@ impl Environment {
 
 /// Tests wait for Flink and Kubernetes more than they compute. So two lanes of them run beside each other, and
 /// beside both what else is to be compiled.
-fn beside_each_other(
-    stages: &mut Stages,
-    mut programs: Vec<Program>,
-    kubernetes: JoinHandle<Result<Counts>>,
-    containers: bool,
-) {
-    let Ok(environment) = Environment::new(containers) else {
-        stages.run("a folder for temporary files", || {
-            bail!("it cannot be made")
-        });
-        return;
-    };
+fn beside_each_other(stages: &mut Stages, mut programs: Vec<Program>, environment: &Environment) {
     let patient = {
         let (command, environment) = (patient(&programs), environment.clone());
         thread::spawn(move || wait_patiently(command?, &environment))
@@ -156,7 +157,7 @@ fn beside_each_other(
         .collect();
     let second = {
         let environment = environment.clone();
-        thread::spawn(move || second_lane(later, kubernetes, &environment))
+        thread::spawn(move || second_lane(later, &environment))
     };
     let idle = thread::spawn(compile_idly);
     stages.run("tests", || environment.lane(&programs));
@@ -191,24 +192,14 @@ fn built_for(program: &Program) -> Option<usize> {
         .position(|it| *it == (&*program.package, &*program.target))
 }
 
-fn second_lane(
-    mut programs: Vec<Program>,
-    kubernetes: JoinHandle<Result<Counts>>,
-    environment: &Environment,
-) -> Result<Counts> {
+fn second_lane(mut programs: Vec<Program>, environment: &Environment) -> Result<Counts> {
     ensure!(
         programs.len() == BUILT_FOR.len(),
         "BUILT_FOR names a test program that is not there"
     );
     programs.sort_by_key(built_for);
-    let mut counts = Counts::default();
-    if let Some(archive) = &environment.archive {
-        let order = image::Order::of_test(archive.clone(), IMAGE.0);
-        counts += Counts::one(image::run(&order)?);
-    }
-    counts += joined(kubernetes)?;
     let stores = thread::spawn(build_stores);
-    counts += environment.lane(&programs)?;
+    let mut counts = environment.lane(&programs)?;
     counts += joined(stores)?;
     Ok(counts)
 }

@@ -421,13 +421,16 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
                 }))
             }
             (Next::Read(location), Some(attempt)) => {
-                let reading = self.world.read(platform, &location).await.map(Box::new);
-                let beside = self
-                    .world
-                    .directories(platform, attempt)
-                    .await
-                    .unwrap_or_default();
-                Seen::Read { reading, beside }
+                // On the heap, as it comes once in a walk.
+                let both = Box::pin(join(
+                    self.world.read(platform, &location),
+                    self.world.directories(platform, attempt),
+                ));
+                let (reading, beside) = both.await;
+                Seen::Read {
+                    reading: reading.map(Box::new),
+                    beside: beside.unwrap_or_default(),
+                }
             }
             (Next::Step | Next::End | Next::Operation | Next::Search | Next::Read(_), _) => {
                 Seen::Nothing

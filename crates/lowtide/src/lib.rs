@@ -103,7 +103,7 @@ fn run(cli: &Cli, printer: Printer) -> Result<Exit, Trouble> {
     let common = &cli.common;
     match &cli.command {
         Command::Gen(args) => commands::generate::generate(args, printer),
-        Command::Serve => on_threads(commands::serve::serve(common)),
+        Command::Serve => on_threads(commands::serve::serve(common.clone())),
         Command::Check(args) => on_one_thread(commands::check::check(common, args, printer)),
         Command::Plan(args) => on_one_thread(commands::plan::plan(common, args, printer)),
         Command::Resolve(args) => on_one_thread(commands::resolve::resolve(common, args, printer)),
@@ -127,10 +127,18 @@ fn on_one_thread(work: impl Future<Output = Result<Exit, Trouble>>) -> Result<Ex
     on(&mut tokio::runtime::Builder::new_current_thread(), work)
 }
 
-fn on_threads(work: impl Future<Output = Result<Exit, Trouble>>) -> Result<Exit, Trouble> {
+fn on_threads(
+    work: impl Future<Output = Result<Exit, Trouble>> + Send + 'static,
+) -> Result<Exit, Trouble> {
     on(
         tokio::runtime::Builder::new_multi_thread().worker_threads(SERVE_THREADS),
-        work,
+        async {
+            // On a thread of theirs: whatever this thread waits for, one of them would have to wake it.
+            match tokio::spawn(work).await {
+                Ok(done) => done,
+                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            }
+        },
     )
 }
 

@@ -35,6 +35,9 @@ use settings::StoreSettings;
 const METADATA: &str = "_metadata";
 /// Most bytes of a `_metadata` that are read: jobs with much state in it have tens of megabytes.
 const METADATA_BYTES_MAX: u64 = 256 << 20;
+/// Up to this many bytes a `_metadata` is read by whoever asked: that takes less than to have it done
+/// elsewhere.
+const PARSED_AT_ONCE_MAX: usize = 16 << 10;
 /// Most entries of a savepoint's directory: the largest jobs have some hundred thousand files.
 const ENTRIES_MAX: usize = 2_000_000;
 /// Most directories in an attempt's own one: Flink makes one for each request that it accepts.
@@ -366,6 +369,7 @@ impl Paths {
 /// What the bytes of a `_metadata` say.
 async fn parsed(bytes: Option<Vec<u8>>) -> Result<Option<Result<Metadata, ParseError>>, Fault> {
     match bytes {
+        Some(bytes) if bytes.len() <= PARSED_AT_ONCE_MAX => Ok(Some(verify::parse(&bytes))),
         Some(bytes) => blocking(move || Ok(Some(verify::parse(&bytes)))).await,
         None => Ok(None),
     }

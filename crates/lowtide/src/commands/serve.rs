@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use lowtide_core::engine::{Engine, Walked};
@@ -38,8 +39,8 @@ const CLAIMS_AT_ONCE: usize = 32;
 const AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(5);
 
 /// `lowtide serve`
-pub async fn serve(common: &Common) -> Result<Exit, Trouble> {
-    let setup = Setup::read(common)?;
+pub async fn serve(common: Common) -> Result<Exit, Trouble> {
+    let setup = Setup::read(&common)?;
     setup.must_remember("serve")?;
     let signals = Signals::listen().map_err(|source| Trouble::Start {
         doing: "listen for signals",
@@ -219,10 +220,11 @@ impl Serve {
             .filter(|(_, (_, due))| due.is_some_and(|due| due.at <= now))
             .map(|(index, (application, _))| (index, application))
             .collect();
-        let ticks = due.into_iter().map(|(index, application)| {
+        let tick = |(index, application)| {
             let tick = engine.tick(application);
-            async move { (index, application, tick.await) }
-        });
+            async move { (index, application, tick.await) }.boxed()
+        };
+        let ticks: Vec<_> = due.into_iter().map(tick).collect();
         let mut ticks = stream::iter(ticks).buffer_unordered(CLAIMS_AT_ONCE);
         let mut outcome = Ok(());
         while let Some((index, application, ticked)) = ticks.next().await {

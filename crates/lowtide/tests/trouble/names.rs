@@ -233,7 +233,7 @@ fn a_job_under_back_pressure_is_waited_for_as_long_as_patience_lasts() {
     .unwrap();
     // They are averages, and on a busy machine they waver: so not the first savepoint has to meet it.
     let lowtide = Lowtide::on(cluster.url()).application("jammed");
-    let told = until("a savepoint under back-pressure", LIMIT, || {
+    let told = until("a savepoint under back-pressure", LIMIT * 2, || {
         let told = lowtide.take("jammed");
         told.kept().attempts(1);
         let warnings = told.run["warnings"].to_string();
