@@ -52,21 +52,34 @@ pub fn lowtide_with(arguments: &[&str]) -> Result<PathBuf> {
 
 /// Builds the package `name` and returns where its executable of the same name lies.
 pub fn executable(name: &str, arguments: &[&str]) -> Result<PathBuf> {
-    let output = command(&["build", "--package", name])
-        .args(arguments)
-        .args(["--message-format", "json-render-diagnostics"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("run cargo build")?;
-    if !output.status.success() {
-        bail!("{name} does not build");
-    }
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+    let mut build = command(&["build", "--package", name]);
+    build.args(arguments);
+    messages(&mut build)?
+        .iter()
         .filter(|message| message["target"]["name"] == name)
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
         .next_back()
         .with_context(|| format!("cargo names no executable of the package `{name}`"))
+}
+
+/// Runs a command that builds something, and returns what cargo says of each thing that it built. What
+/// compilers say goes to whoever looks on.
+///
+/// # Errors
+/// Something does not compile.
+pub fn messages(build: &mut Command) -> Result<Vec<Value>> {
+    let output = build
+        .args(["--message-format", "json-render-diagnostics"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("run {build:?}"))?;
+    if !output.status.success() {
+        bail!("it does not compile: {build:?}");
+    }
+    let lines = String::from_utf8_lossy(&output.stdout);
+    Ok(lines
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect())
 }

@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::Value;
 
 use crate::cargo;
@@ -29,20 +29,9 @@ pub struct Program {
 /// # Errors
 /// They do not compile.
 pub fn compile(features: &str) -> Result<Vec<Program>> {
-    let output = cargo::command(&["test", "--workspace", "--features", features, "--no-run"])
-        .args(["--message-format", "json-render-diagnostics"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("run cargo test")?;
-    if !output.status.success() {
-        bail!("the tests do not compile");
-    }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let mut programs: Vec<Program> = messages
-        .lines()
-        .filter_map(|line| program(&serde_json::from_str(line).ok()?))
-        .collect();
+    let mut build = cargo::command(&["test", "--workspace", "--features", features, "--no-run"]);
+    let messages = cargo::messages(&mut build)?;
+    let mut programs: Vec<Program> = messages.iter().filter_map(program).collect();
     if programs.is_empty() {
         bail!("cargo names no test program");
     }
