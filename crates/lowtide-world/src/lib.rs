@@ -116,8 +116,8 @@ impl Hands {
         }
     }
 
-    /// Reads every byte of a savepoint of a platform: as [`read_deep`], where the platform's
-    /// `paths` say that its files are reached.
+    /// Reads every byte of a savepoint of a platform: as [`Paths::read_deep`](store::Paths::read_deep),
+    /// where the platform's `paths` say that its files are reached.
     pub async fn read_deep(
         &self,
         platform: &PlatformName,
@@ -140,19 +140,6 @@ impl Hands {
 /// Reads a location that belongs to no platform.
 pub async fn read(location: &Location, stores: Arc<Stores>) -> Result<Reading, Fault> {
     store::Paths::new(&[], stores).read(location).await
-}
-
-/// Reads every byte of a location that belongs to no platform: level 2, after level 1 has found
-/// what there is. Faults are of the reading; what is wrong with what was read is among the
-/// findings.
-pub async fn read_deep(
-    location: &Location,
-    reading: &Reading,
-    stores: Arc<Stores>,
-    pace: &Pace,
-) -> Result<Deep, Fault> {
-    let paths = store::Paths::new(&[], stores);
-    paths.read_deep(location, reading, pace).await
 }
 
 /// Reads the `_metadata` of a location that belongs to no platform, and looks at no other file of

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use lowtide_core::fault::FaultKind;
 use lowtide_core::name::Location;
 use lowtide_core::verify;
-use lowtide_world::store::Stores;
 use lowtide_world::store::deep::Pace;
 use lowtide_world::store::settings::StoreSettings;
+use lowtide_world::store::{Paths, Stores};
 use metadata::{file, metadata};
 
 /// What lies in a store: a savepoint that is whole, and one that lacks a file; each with its path.
@@ -42,8 +42,8 @@ async fn both_levels(settings: StoreSettings, root: &str) {
     let report = verify::judge(&reading, None);
     assert!(report.is_whole(), "{:?}", report.findings);
     let pace = Pace::new(None);
-    let deep = lowtide_world::read_deep(&one, &reading, stores.clone(), &pace);
-    let deep = deep.await.unwrap();
+    let paths = Paths::new(&[], stores.clone());
+    let deep = paths.read_deep(&one, &reading, &pace).await.unwrap();
     let sizes: Vec<u64> = deep.digests.values().map(|it| it.bytes).collect();
     let [(_, whole), ..] = objects();
     assert_eq!(sizes, [whole.len() as u64, 3]);

@@ -79,7 +79,8 @@ pub fn bytes_of(reading: &Reading) -> u64 {
 }
 
 impl Paths {
-    /// Reads every byte of what level 1 found of a savepoint.
+    /// Reads every byte of what level 1 found of a savepoint: level 2. Faults are of the reading; what is
+    /// wrong with what was read is among the findings.
     pub async fn read_deep(
         &self,
         location: &Location,

@@ -6,9 +6,9 @@ use lowtide_core::baseline::Deep;
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::verify::Reading;
-use lowtide_world::store::Stores;
 use lowtide_world::store::deep::Pace;
 use lowtide_world::store::settings::{S3, StoreSettings};
+use lowtide_world::store::{Paths, Stores};
 use testbench::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 
 /// The server; it ends with the process.
@@ -41,8 +41,9 @@ pub fn wait<T>(work: impl Future<Output = T>) -> T {
 pub fn read_deep(location: &str, settings: S3, pace: &Pace) -> Result<Deep, Fault> {
     let (location, stores) = (Location::new(location), stores(settings));
     wait(async {
-        let reading = lowtide_world::read(&location, stores.clone()).await?;
-        lowtide_world::read_deep(&location, &reading, stores, pace).await
+        let paths = Paths::new(&[], stores);
+        let reading = paths.read(&location).await?;
+        paths.read_deep(&location, &reading, pace).await
     })
 }
 

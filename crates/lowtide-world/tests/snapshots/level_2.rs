@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use lowtide_core::baseline::{Baseline, Compared, Deep, Judged, judge};
 use lowtide_core::name::Location;
 use lowtide_core::verify::{self, Reading};
+use lowtide_world::store::Paths;
 use lowtide_world::store::deep::Pace;
 
 use crate::in_full;
@@ -113,13 +114,8 @@ impl First {
 fn read_deep(directory: &Path, reading: &Reading) -> Deep {
     let location = level_1::location(directory);
     let pace = Pace::default();
-    level_1::wait(lowtide_world::read_deep(
-        &location,
-        reading,
-        Arc::default(),
-        &pace,
-    ))
-    .unwrap()
+    let paths = Paths::new(&[], Arc::default());
+    level_1::wait(paths.read_deep(&location, reading, &pace)).unwrap()
 }
 
 fn judged(reading: &Reading, deep: &Deep, baseline: Option<&Baseline>) -> Judged {
