@@ -19,7 +19,7 @@ use rand::seq::SliceRandom as _;
 use rustix::process::Signal;
 use testbench::flink::{Cluster, JobSpec};
 use testbench::http::until;
-use testbench::proxy::{Proxy, Rule};
+use testbench::proxy::{Gate, Proxy, Rule};
 use testbench::say;
 
 use crate::books::{self, Ledger, Scope, Tally};
@@ -40,8 +40,8 @@ const EVERY: &str = "10s";
 enum Death {
     /// At the first passing of a point.
     Point(String),
-    /// At the first passing of a point that only somebody passes whom Flink answers late.
-    Late(&'static str),
+    /// At the first passing of a point that only somebody passes who waits for Flink's answer.
+    Waiting(&'static str),
     /// From outside, so many milliseconds after its start.
     After(u64),
     /// From outside, when its request has arrived at a proxy, which passes it on.
@@ -50,11 +50,9 @@ enum Death {
     Reply,
 }
 
-/// A reply that comes this late has its phase committed first: that is done after a second.
-const LATE: Duration = Duration::from_millis(1_500);
-
-/// What is committed only while Flink's reply is late; else it goes to the disk with what follows.
-const LATE_POINTS: [&str; 4] = [
+/// What is committed only while Flink's answer is waited for; else it goes to the disk with what
+/// follows.
+const WAITING_POINTS: [&str; 4] = [
     "commit:resolving:before",
     "commit:resolving:after",
     "commit:waiting:before",
@@ -184,7 +182,7 @@ fn trace(cluster: &Cluster, player: &Player) -> Result<Vec<String>> {
     let only_if_slow = |point: &str| {
         point.contains("-again:")
             || point.starts_with("commit:verifying:")
-            || LATE_POINTS.contains(&point)
+            || WAITING_POINTS.contains(&point)
     };
     Ok(points
         .lines()
@@ -218,11 +216,11 @@ fn plan(points: &[String], draw: &mut SmallRng) -> Vec<Case> {
     for point in sample(&reading, size(4, reading.len() * 2), draw) {
         add(Way::Run, vec![at(point)], false);
     }
-    for point in size(vec![LATE_POINTS], vec![LATE_POINTS; 5])
+    for point in size(vec![WAITING_POINTS], vec![WAITING_POINTS; 5])
         .into_iter()
         .flatten()
     {
-        add(Way::Run, vec![Death::Late(point)], false);
+        add(Way::Run, vec![Death::Waiting(point)], false);
     }
     // Whoever takes over dies, too: in the taking over, and wherever it goes on.
     for _ in 0..size(1, 5) {
@@ -478,16 +476,9 @@ impl Field<'_> {
         arguments: &[&str],
         death: &Death,
     ) -> Result<()> {
-        let late = matches!(death, Death::Late(_))
-            .then(|| self.answering_late())
-            .transpose()?;
-        let url = late.as_ref().map_or(self.cluster.url(), Proxy::url);
-        let config = player.config(every, url)?;
+        let config = player.config(every, self.cluster.url())?;
         let (mut process, what) = match death {
-            Death::Late(point) => {
-                let process = player.dies_at(&config, arguments, point)?;
-                (process, *point)
-            }
+            Death::Waiting(point) => return self.kill_while_it_waits(player, arguments, point),
             Death::Point(point) => {
                 let process = player.dies_at(&config, arguments, point)?;
                 (process, point.as_str())
@@ -506,14 +497,28 @@ impl Field<'_> {
         self.has_died(&mut process, what)
     }
 
-    /// Flink, late with what is asked before the request.
-    fn answering_late(&self) -> Result<Proxy> {
+    /// Holds the answer to what the phase at `point` asks for until the process is dead: however slow the
+    /// machine is, it passes the point.
+    fn kill_while_it_waits(
+        &self,
+        player: &Player,
+        arguments: &[&str],
+        point: &'static str,
+    ) -> Result<()> {
         let proxy = Proxy::start(self.cluster.url())?;
-        for pattern in ["/jobs/overview", "/jobs/*"] {
-            // Lateness itself is what is tried here; nothing is waited for.
-            proxy.rule(Rule::on("GET", pattern).before(|_| thread::sleep(LATE)));
+        let held = Gate::new();
+        let jobs = Rule::on("GET", "/jobs/overview");
+        if point.starts_with("commit:resolving:") {
+            proxy.rule(jobs.hold_reply(&held));
+        } else {
+            proxy.rule(jobs);
+            proxy.rule(Rule::on("GET", "/jobs/*").hold_reply(&held));
         }
-        Ok(proxy)
+        let config = player.config(None, proxy.url())?;
+        let mut process = player.dies_at(&config, arguments, point)?;
+        let died = self.has_died(&mut process, point);
+        held.open();
+        died
     }
 
     fn kill_on_the_wire(&self, player: &Player, arguments: &[&str], death: &Death) -> Result<()> {
@@ -590,7 +595,7 @@ impl Field<'_> {
             .map(String::as_str)
             .filter(|point| changes(point));
         let others = ["commit:take-over:before", "commit:take-over:after"];
-        for point in wanted.chain(others).chain(LATE_POINTS) {
+        for point in wanted.chain(others).chain(WAITING_POINTS) {
             let count = done.kills.get(point).copied().unwrap_or(0);
             ensure!(count >= each, "only {count} kills at {point}");
         }
