@@ -153,16 +153,19 @@ impl ports::Catalog for Catalog {
         text: &str,
         now: Timestamp,
     ) -> Result<ScheduleMemory> {
-        // The usual case costs no write: the text has not changed.
-        let row = scheduled(application)
-            .fetch_optional(&self.readers)
+        // The usual case costs one question and no write: the text has not changed.
+        let rows = about(sql::SCHEDULE_AND_PAUSES, application)
+            .fetch_all(&self.readers)
             .await
             .map_err(broken("reading a schedule"))?;
-        let considered_until = match remembered(row.as_ref(), text)? {
-            Some(until) => until,
-            None => self.remember(application, text, now).await?,
+        let (considered_until, mut pauses) = match remembered(rows.first(), text)? {
+            Some(until) => (until, pauses_in(&rows, 2)?),
+            None => (
+                self.remember(application, text, now).await?,
+                self.pauses_of(application).await?,
+            ),
         };
-        let pauses = self.pauses_after(application, considered_until).await?;
+        pauses.retain(|pause| pause.until.is_none_or(|until| considered_until < until));
         Ok(ScheduleMemory {
             considered_until,
             pauses,
@@ -179,7 +182,7 @@ impl Catalog {
     /// Remembers a schedule's text from now on, unless another process just did.
     async fn remember(&self, key: &AppKey, text: &str, now: Timestamp) -> Result<Timestamp> {
         let mut transaction = self.begin().await?;
-        let row = scheduled(key)
+        let row = about(sql::SCHEDULE, key)
             .fetch_optional(&mut *transaction)
             .await
             .map_err(broken("reading a schedule"))?;
@@ -198,26 +201,26 @@ impl Catalog {
         Ok(now)
     }
 
-    /// The pauses that end after an instant, or last.
-    async fn pauses_after(&self, key: &AppKey, after: Timestamp) -> Result<Vec<Pause>> {
-        let rows = sqlx::query(sql::PAUSES_OF_APPLICATION)
-            .bind(key.platform.as_str())
-            .bind(key.application.as_str())
+    async fn pauses_of(&self, key: &AppKey) -> Result<Vec<Pause>> {
+        let rows = about(sql::PAUSES_OF_APPLICATION, key)
             .fetch_all(&self.readers)
             .await
             .map_err(broken("reading pauses"))?;
-        let mut pauses = Vec::new();
-        for row in &rows {
-            let pause = Pause {
-                from: instant(row, 0)?,
-                until: optional_instant(row, 1)?,
-            };
-            if pause.until.is_none_or(|until| after < until) {
-                pauses.push(pause);
-            }
-        }
-        Ok(pauses)
+        pauses_in(&rows, 0)
     }
+}
+
+/// The pauses in rows whose columns `first` and the one after it are their beginning, if there is one,
+/// and their end.
+fn pauses_in(rows: &[SqliteRow], first: usize) -> Result<Vec<Pause>> {
+    let mut pauses = Vec::new();
+    for row in rows {
+        if let Some(from) = optional_instant(row, first)? {
+            let until = optional_instant(row, first + 1)?;
+            pauses.push(Pause { from, until });
+        }
+    }
+    Ok(pauses)
 }
 
 /// Makes a transaction last: on the disk when this returns.
@@ -276,7 +279,7 @@ async fn move_forward(
     key: &AppKey,
     until: Timestamp,
 ) -> Result<()> {
-    let row = scheduled(key)
+    let row = about(sql::SCHEDULE, key)
         .fetch_optional(&mut *connection)
         .await
         .map_err(broken("reading a schedule"))?;
@@ -294,8 +297,12 @@ async fn move_forward(
     Ok(())
 }
 
-fn scheduled(key: &AppKey) -> sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments> {
-    sqlx::query(sql::SCHEDULE)
+/// A question about one application.
+fn about(
+    statement: &'static str,
+    key: &AppKey,
+) -> sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments> {
+    sqlx::query(statement)
         .bind(key.platform.as_str().to_owned())
         .bind(key.application.as_str().to_owned())
 }

@@ -135,6 +135,11 @@ statements! {
 
     SCHEDULE = "select schedule, considered_until from schedules
                 where platform = $1 and application = $2";
+    /// With a row for each pause, or one without: both are asked for at every slot.
+    SCHEDULE_AND_PAUSES = "select s.schedule, s.considered_until, p.paused_from, p.until
+                           from schedules s left join pauses p
+                               on p.platform = s.platform and p.application = s.application
+                           where s.platform = $1 and s.application = $2 order by p.id";
     PUT_SCHEDULE = "insert into schedules (platform, application, schedule, considered_until)
                     values ($1, $2, $3, $4)
                     on conflict (platform, application) do update set

@@ -12,6 +12,7 @@ pub mod config;
 #[cfg(feature = "crash-points")]
 mod crash;
 mod exit;
+mod fine_timer;
 mod human;
 mod identity;
 mod inspected;

@@ -5,9 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use lowtide_core::ports::Clock;
 
+use crate::fine_timer;
+
 /// Longest sleep before the wall clock is read again: it may be set, or the machine may have
 /// been asleep, and timers know nothing of that.
 const SLEEP_MAX: Duration = Duration::from_secs(3);
+/// The last part of a sleep, which the finer timer does: the runtime's counts whole milliseconds, and
+/// ends up to two of them late.
+const FINE: Duration = Duration::from_millis(3);
 
 /// The machine's wall clock, in whole milliseconds.
 ///
@@ -30,7 +35,10 @@ impl Clock for WallClock {
             if left.is_zero() {
                 return;
             }
-            tokio::time::sleep(left.min(SLEEP_MAX)).await;
+            match left.checked_sub(FINE) {
+                Some(most) if !most.is_zero() => tokio::time::sleep(most.min(SLEEP_MAX)).await,
+                _ => fine_timer::sleep(left).await,
+            }
         }
     }
 }

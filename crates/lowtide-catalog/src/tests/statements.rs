@@ -39,6 +39,7 @@ async fn no_question_of_every_tick_reads_a_whole_table() {
         sql::READINGS,
         sql::MEASURES,
         sql::SCHEDULE,
+        sql::SCHEDULE_AND_PAUSES,
         sql::PAUSES_OF_APPLICATION,
         sql::LASTING_PAUSE,
     ];
