@@ -5,9 +5,9 @@ use lowtide_core::ports::CatalogError;
 use lowtide_core::savepoint::Savepoint;
 
 use crate::open::Catalog;
-use crate::port::end;
+use crate::port::{end, insert_savepoints};
 use crate::questions::array;
-use crate::rows::{bind_savepoint, broken, record};
+use crate::rows::{broken, record};
 use crate::sql;
 
 impl Catalog {
@@ -27,11 +27,8 @@ impl Catalog {
         if let Some(row) = known {
             return record(&row).map(Some);
         }
-        let inserted = bind_savepoint(sql::INSERT_SAVEPOINT, savepoint)?
-            .execute(&mut *transaction)
-            .await
-            .map_err(broken("recording a savepoint"))?;
-        if inserted.rows_affected() == 0 {
+        let inserted = insert_savepoints(&mut transaction, &[savepoint]).await?;
+        if inserted.is_empty() {
             let row = sqlx::query(sql::SAVEPOINT)
                 .bind(savepoint.location.as_str())
                 .fetch_one(&mut *transaction)

@@ -5,10 +5,13 @@
 //! writes: whatever has come while it waited for the disk is its next transaction. Nobody waits
 //! longer than alone, and each answer comes after the transaction is on the disk.
 //!
-//! A write that is refused (stale, busy) fails alone, because it is refused before it has changed
-//! anything: the checks read, and the one statement that may still refuse changes nothing when it
-//! does. A write that breaks may have done half of its work, or have cost the others the
+//! Steps of a group are one statement as far as nothing speaks against them; whatever is left is done
+//! one by one after them, in the order in which it came. A write that is refused (stale, busy) fails
+//! alone, because it is refused before it has changed anything: the checks read, and the one statement
+//! that may still refuse changes nothing when it does. A write that breaks may have done half of its work, or have cost the others the
 //! transaction: then nothing of the group stands, and the others are done again without it.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use lowtide_core::baseline::Baseline;
@@ -19,8 +22,8 @@ use lowtide_core::savepoint::Savepoint;
 use sqlx::{Pool, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::port::{claim_all, commit_one, end};
-use crate::readings::put_baseline;
+use crate::port::{claim_all, commit_many, commit_one, end};
+use crate::readings::{insert_baselines, put_baseline};
 use crate::rows::broken;
 use crate::sql;
 
@@ -29,6 +32,9 @@ type Result<T, E = CatalogError> = std::result::Result<T, E>;
 /// Writes in one transaction at most: other processes wait for the file meanwhile, and a write
 /// takes a tenth of a millisecond.
 const GROUP_MAX: usize = 256;
+/// The largest baseline, in bytes, that is recorded together with others: a whole group of them has to have
+/// room in memory, several times. Those of most savepoints have a few hundred.
+const BASELINE_AT_ONCE_MAX: usize = 16 * 1024;
 
 /// Whoever writes for this handle of the catalog.
 #[derive(Debug, Clone)]
@@ -50,16 +56,33 @@ enum Write {
         runs: Vec<Run>,
         considered: Option<(AppKey, Timestamp)>,
     },
-    Commit {
-        run: Box<Run>,
-        savepoints: Vec<Savepoint>,
-        begins: bool,
-        cap: Option<u32>,
-    },
+    Commit(Box<Step>),
     Baseline {
         location: Location,
         baseline: Baseline,
+        /// As it is stored.
+        body: Vec<u8>,
     },
+}
+
+/// A [`Commit`] of its own.
+#[derive(Debug)]
+struct Step {
+    run: Run,
+    savepoints: Vec<Savepoint>,
+    begins: bool,
+    cap: Option<u32>,
+}
+
+impl Step {
+    fn commit(&self) -> Commit<'_> {
+        Commit {
+            run: &self.run,
+            savepoints: &self.savepoints,
+            begins: self.begins,
+            cap: self.cap,
+        }
+    }
 }
 
 impl Writes {
@@ -83,12 +106,12 @@ impl Writes {
     }
 
     pub(crate) async fn commit(&self, commit: Commit<'_>) -> Result<()> {
-        self.ask(Write::Commit {
-            run: Box::new(commit.run.clone()),
+        self.ask(Write::Commit(Box::new(Step {
+            run: commit.run.clone(),
             savepoints: commit.savepoints.to_vec(),
             begins: commit.begins,
             cap: commit.cap,
-        })
+        })))
         .await
         .map(|_| ())
     }
@@ -97,6 +120,7 @@ impl Writes {
         self.ask(Write::Baseline {
             location: location.clone(),
             baseline: baseline.clone(),
+            body: baseline.encode(),
         })
         .await
         .map(|_| ())
@@ -145,17 +169,29 @@ enum Together {
 }
 
 async fn together(writer: &Pool<Sqlite>, group: &[Asked]) -> Together {
-    let mut transaction = match begin(writer).await {
-        Ok(transaction) => transaction,
+    let begun = async {
+        let mut transaction = begin(writer).await?;
+        if let Ok(answers) = at_once(&mut transaction, group).await {
+            return Ok((transaction, answers));
+        }
+        // Which of them broke it is found one by one, from the beginning.
+        drop(transaction);
+        Ok((begin(writer).await?, vec![None; group.len()]))
+    };
+    let (mut transaction, mut answers) = match begun.await {
+        Ok(begun) => begun,
         Err(error) => return Together::Nothing(error),
     };
-    let mut answers = Vec::with_capacity(group.len());
     for (index, asked) in group.iter().enumerate() {
+        if answers[index].is_some() {
+            continue;
+        }
         match asked.write.on(&mut transaction).await {
             Err(error @ CatalogError::Broken(_)) => return Together::Broke(index, error),
-            answer => answers.push(answer),
+            answer => answers[index] = Some(answer),
         }
     }
+    let answers: Vec<_> = answers.into_iter().flatten().collect();
     // Where all were refused there is nothing to put on the disk.
     if answers.iter().any(Result::is_ok)
         && let Err(error) = end(transaction).await
@@ -163,6 +199,69 @@ async fn together(writer: &Pool<Sqlite>, group: &[Asked]) -> Together {
         return Together::Nothing(error);
     }
     Together::Answered(answers)
+}
+
+/// Does what can be done in one statement for all of a kind: what nothing speaks against has its answer then.
+async fn at_once(
+    connection: &mut SqliteConnection,
+    group: &[Asked],
+) -> Result<Vec<Option<Result<Vec<Claim>>>>> {
+    let mut answers = vec![None; group.len()];
+    let steps = steps_at_once(connection, group).await?;
+    let baselines = baselines_at_once(connection, group).await?;
+    for index in steps.into_iter().chain(baselines) {
+        answers[index] = Some(Ok(Vec::new()));
+    }
+    Ok(answers)
+}
+
+/// Of several steps of one application only the first, as the others may depend on it.
+async fn steps_at_once(connection: &mut SqliteConnection, group: &[Asked]) -> Result<Vec<usize>> {
+    let mut applications = BTreeSet::new();
+    let (indices, commits): (Vec<usize>, Vec<Commit<'_>>) = group
+        .iter()
+        .enumerate()
+        .filter_map(|(index, asked)| match &asked.write {
+            Write::Commit(step) => Some((index, step.commit())),
+            _ => None,
+        })
+        .filter(|(_, commit)| applications.insert(&commit.run.application))
+        .unzip();
+    if commits.len() < 2 {
+        return Ok(Vec::new());
+    }
+    let are_done = commit_many(connection, &commits).await?;
+    let done = indices.into_iter().zip(are_done);
+    Ok(done
+        .filter_map(|(index, done)| done.then_some(index))
+        .collect())
+}
+
+/// Of several of one place only the first, as it is known only then whether another replaces it.
+async fn baselines_at_once(
+    connection: &mut SqliteConnection,
+    group: &[Asked],
+) -> Result<Vec<usize>> {
+    let mut places = BTreeSet::new();
+    let (indices, baselines): (Vec<usize>, Vec<(&Location, &[u8])>) = group
+        .iter()
+        .enumerate()
+        .filter_map(|(index, asked)| match &asked.write {
+            Write::Baseline { location, body, .. } if body.len() <= BASELINE_AT_ONCE_MAX => {
+                Some((index, (location, body.as_slice())))
+            }
+            _ => None,
+        })
+        .filter(|(_, (location, _))| places.insert(*location))
+        .unzip();
+    if baselines.len() < 2 {
+        return Ok(Vec::new());
+    }
+    let inserted = insert_baselines(connection, &baselines).await?;
+    let all = indices.into_iter().zip(&baselines);
+    Ok(all
+        .filter_map(|(index, (location, _))| inserted.contains(location.as_str()).then_some(index))
+        .collect())
 }
 
 impl Asked {
@@ -178,23 +277,16 @@ impl Write {
             Self::Claim { runs, considered } => {
                 claim_all(connection, runs, considered.as_ref()).await
             }
-            Self::Commit {
-                run,
-                savepoints,
-                begins,
-                cap,
-            } => {
-                let commit = Commit {
-                    run,
-                    savepoints,
-                    begins: *begins,
-                    cap: *cap,
-                };
-                commit_one(connection, &commit).await?;
+            Self::Commit(step) => {
+                commit_one(connection, &step.commit()).await?;
                 Ok(Vec::new())
             }
-            Self::Baseline { location, baseline } => {
-                put_baseline(connection, location, baseline).await?;
+            Self::Baseline {
+                location,
+                baseline,
+                body,
+            } => {
+                put_baseline(connection, location, baseline, body).await?;
                 Ok(Vec::new())
             }
         }

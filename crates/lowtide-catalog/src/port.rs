@@ -4,9 +4,11 @@
 //! to write from its beginning. Questions of time are asked of the millisecond columns, which
 //! may be early by less than one, and then answered exactly from the record.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use lowtide_core::baseline::Baseline;
-use lowtide_core::name::{AppKey, Location, RunId};
+use lowtide_core::name::{AppKey, Location, PlatformName, RunId};
 use lowtide_core::ports::{self, CatalogError, Claim, Commit, ScheduleMemory};
 use lowtide_core::run::{CONTEXT_SAVEPOINTS, Context, Run};
 use lowtide_core::savepoint::Savepoint;
@@ -17,7 +19,10 @@ use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 use crate::group::begin;
 use crate::open::Catalog;
 use crate::readings::stored_baseline;
-use crate::rows::{bind_run, bind_savepoint, broken, instant, optional_instant, record, records};
+use crate::rows::{
+    StepRow, broken, instant, optional_instant, record, records, run_rows, savepoint_rows,
+    step_rows,
+};
 use crate::sql;
 
 type Result<T, E = CatalogError> = std::result::Result<T, E>;
@@ -104,10 +109,7 @@ impl ports::Catalog for Catalog {
         if stored.as_ref() != Some(before) || before.location != after.location {
             return Err(CatalogError::Stale);
         }
-        bind_savepoint(sql::PUT_SAVEPOINT, after)?
-            .execute(&mut *transaction)
-            .await
-            .map_err(broken("amending a savepoint"))?;
+        put_savepoint(&mut transaction, after).await?;
         end(transaction).await
     }
 
@@ -234,14 +236,35 @@ pub(crate) async fn claim_all(
     runs: &[Run],
     considered: Option<&(AppKey, Timestamp)>,
 ) -> Result<Vec<Claim>> {
+    let mut inserted: BTreeSet<String> = sqlx::query_scalar(sql::INSERT_RUNS)
+        .bind(run_rows(runs)?)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(broken("claiming runs"))?
+        .into_iter()
+        .collect();
     let mut claims = Vec::with_capacity(runs.len());
     for run in runs {
-        claims.push(claim_one(connection, run).await?);
+        // Of the same run twice, the second finds it taken.
+        claims.push(if inserted.remove(&run.id.to_string()) {
+            Claim::Claimed
+        } else {
+            Claim::Taken(Box::new(claimed(connection, run.id).await?))
+        });
     }
     if let Some((key, until)) = considered {
         move_forward(connection, key, *until).await?;
     }
     Ok(claims)
+}
+
+async fn claimed(connection: &mut SqliteConnection, id: RunId) -> Result<Run> {
+    let row = sqlx::query(sql::RUN)
+        .bind(id.to_string())
+        .fetch_one(connection)
+        .await
+        .map_err(broken("reading a claimed run"))?;
+    record(&row)
 }
 
 /// Does a step, or refuses it before anything has changed.
@@ -250,26 +273,62 @@ pub(crate) async fn commit_one(
     commit: &Commit<'_>,
 ) -> Result<()> {
     update(connection, commit).await?;
-    for savepoint in commit.savepoints {
-        put_savepoint(connection, savepoint).await?;
-    }
-    Ok(())
+    let savepoints: Vec<&Savepoint> = commit.savepoints.iter().collect();
+    record_savepoints(connection, &savepoints).await
 }
 
-async fn claim_one(connection: &mut SqliteConnection, run: &Run) -> Result<Claim> {
-    let inserted = bind_run(sql::INSERT_RUN, run)?
-        .execute(&mut *connection)
+/// Does those of the steps that nothing speaks against, in one statement for all; says which. The others are
+/// as they were, and whoever wants to know why does them [one by one](commit_one). No two are of the same
+/// application.
+pub(crate) async fn commit_many(
+    connection: &mut SqliteConnection,
+    commits: &[Commit<'_>],
+) -> Result<Vec<bool>> {
+    let mut with_cap: BTreeMap<&PlatformName, u32> = BTreeMap::new();
+    let steps: Vec<StepRow<'_>> = commits
+        .iter()
+        .map(|commit| {
+            let ahead = with_cap
+                .entry(&commit.run.application.platform)
+                .or_default();
+            let step = StepRow {
+                run: commit.run,
+                begins: commit.begins,
+                cap: commit.cap,
+                ahead: *ahead,
+            };
+            *ahead += u32::from(commit.cap.is_some());
+            step
+        })
+        .collect();
+    let done = update_many(connection, &steps)
         .await
-        .map_err(broken("claiming a run"))?;
-    if inserted.rows_affected() == 1 {
-        return Ok(Claim::Claimed);
-    }
-    let row = sqlx::query(sql::RUN)
-        .bind(run.id.to_string())
-        .fetch_one(connection)
-        .await
-        .map_err(broken("reading a claimed run"))?;
-    Ok(Claim::Taken(Box::new(record(&row)?)))
+        .map_err(broken("committing steps"))?;
+    let are_done: Vec<bool> = commits
+        .iter()
+        .map(|commit| done.contains(&commit.run.id.to_string()))
+        .collect();
+    let savepoints: Vec<&Savepoint> = commits
+        .iter()
+        .zip(&are_done)
+        .filter(|(_, is_done)| **is_done)
+        .flat_map(|(commit, _)| commit.savepoints)
+        .collect();
+    record_savepoints(connection, &savepoints).await?;
+    Ok(are_done)
+}
+
+/// The ids of the runs whose rows were replaced.
+async fn update_many(
+    connection: &mut SqliteConnection,
+    steps: &[StepRow<'_>],
+) -> Result<BTreeSet<String>, sqlx::Error> {
+    let rows = step_rows(steps).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let ids: Vec<String> = sqlx::query_scalar(sql::UPDATE_RUNS)
+        .bind(rows)
+        .fetch_all(connection)
+        .await?;
+    Ok(ids.into_iter().collect())
 }
 
 /// Moves an application's memory forward; one that goes back, or of which nothing is remembered
@@ -318,17 +377,17 @@ fn remembered(row: Option<&SqliteRow>, text: &str) -> Result<Option<Timestamp>> 
     }
 }
 
-/// Replaces the row, if nothing speaks against it. One statement, because hundreds may wait in a
-/// group; why it changed nothing is asked only then.
+/// Replaces the row, if nothing speaks against it. Why it changed nothing is asked only then.
 async fn update(connection: &mut SqliteConnection, commit: &Commit<'_>) -> Result<()> {
     let run = commit.run;
-    let updated = bind_run(sql::UPDATE_RUN, run)?
-        .bind(commit.begins)
-        .bind(commit.cap.map(i64::from))
-        .execute(&mut *connection)
-        .await;
-    match updated {
-        Ok(updated) if updated.rows_affected() == 1 => Ok(()),
+    let step = StepRow {
+        run,
+        begins: commit.begins,
+        cap: commit.cap,
+        ahead: 0,
+    };
+    match update_many(connection, &[step]).await {
+        Ok(done) if !done.is_empty() => Ok(()),
         Ok(_) => Err(why_refused(connection, commit).await?),
         // The second line of defence: the step did not say that it begins.
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
@@ -388,23 +447,51 @@ fn busy_with(run: &Run, other: &str) -> CatalogError {
     CatalogError::Busy(format!("run {other} of {} is under way", run.application))
 }
 
-/// Records a savepoint; over another record of the same place only if
-/// [`Savepoint::replaces`] says so.
-async fn put_savepoint(connection: &mut SqliteConnection, savepoint: &Savepoint) -> Result<()> {
-    let inserted = bind_savepoint(sql::INSERT_SAVEPOINT, savepoint)?
-        .execute(&mut *connection)
-        .await
-        .map_err(broken("recording a savepoint"))?;
-    if inserted.rows_affected() == 1 {
+/// Records savepoints; over another record of the same place only if [`Savepoint::replaces`] says so.
+async fn record_savepoints(
+    connection: &mut SqliteConnection,
+    savepoints: &[&Savepoint],
+) -> Result<()> {
+    if savepoints.is_empty() {
         return Ok(());
     }
-    let stored = savepoint_at(connection, &savepoint.location).await?;
-    if stored.is_some_and(|stored| savepoint.replaces(&stored)) {
-        bind_savepoint(sql::PUT_SAVEPOINT, savepoint)?
-            .execute(connection)
-            .await
-            .map_err(broken("recording a savepoint"))?;
+    let mut inserted = insert_savepoints(connection, savepoints).await?;
+    for savepoint in savepoints {
+        // Of the same place twice, the second finds a record.
+        if inserted.remove(savepoint.location.as_str()) {
+            continue;
+        }
+        let stored = savepoint_at(connection, &savepoint.location).await?;
+        if stored.is_some_and(|stored| savepoint.replaces(&stored)) {
+            put_savepoint(connection, savepoint).await?;
+        }
     }
+    Ok(())
+}
+
+/// Records those savepoints whose places have no record: their locations.
+pub(crate) async fn insert_savepoints(
+    connection: &mut SqliteConnection,
+    savepoints: &[&Savepoint],
+) -> Result<BTreeSet<String>> {
+    let locations: Vec<String> = sqlx::query_scalar(sql::INSERT_SAVEPOINTS)
+        .bind(savepoint_rows(savepoints.iter().copied())?)
+        .fetch_all(connection)
+        .await
+        .map_err(broken("recording savepoints"))?;
+    Ok(locations.into_iter().collect())
+}
+
+/// Records a savepoint, over whatever record of its place there is.
+pub(crate) async fn put_savepoint(
+    connection: &mut SqliteConnection,
+    savepoint: &Savepoint,
+) -> Result<()> {
+    sqlx::query(sql::PUT_SAVEPOINTS)
+        .bind(savepoint_rows([savepoint])?)
+        .execute(connection)
+        .await
+        .map_err(broken("recording a savepoint"))?;
     Ok(())
 }
 

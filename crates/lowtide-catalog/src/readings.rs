@@ -4,6 +4,8 @@
 //! of several processes one reads. The claim is a courtesy that saves bytes; what keeps the records
 //! right is that the end of a reading is one transaction on the record as it then is.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use lowtide_core::baseline::Baseline;
 use lowtide_core::name::{Location, OwnerId};
@@ -14,8 +16,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::open::Catalog;
-use crate::port::{end, savepoint_at};
-use crate::rows::{application, bind_savepoint, broken};
+use crate::port::{end, put_savepoint, savepoint_at};
+use crate::rows::{application, baseline_rows, broken};
 use crate::sql;
 
 type Result<T, E = CatalogError> = std::result::Result<T, E>;
@@ -125,12 +127,9 @@ impl Catalog {
             return Ok(false);
         };
         savepoint.was_read(&outcome.report, outcome.every_byte, outcome.at);
-        bind_savepoint(sql::PUT_SAVEPOINT, &savepoint)?
-            .execute(&mut *transaction)
-            .await
-            .map_err(broken("recording a reading"))?;
+        put_savepoint(&mut transaction, &savepoint).await?;
         if let Some(first) = &outcome.first {
-            put_baseline(&mut transaction, location, first).await?;
+            put_baseline(&mut transaction, location, first, &first.encode()).await?;
         }
         sqlx::query(sql::END_READING_CLAIM)
             .bind(location.as_str())
@@ -167,16 +166,30 @@ pub(crate) fn stored_baseline(row: &SqliteRow) -> Result<Baseline> {
     Baseline::decode(bytes).map_err(|error| CatalogError::Broken(error.to_string()))
 }
 
-/// Records a baseline, unless what is there stands ([`Baseline::replaces`]).
+/// Records those baselines whose places have none: their locations.
+pub(crate) async fn insert_baselines(
+    connection: &mut SqliteConnection,
+    baselines: &[(&Location, &[u8])],
+) -> Result<BTreeSet<String>> {
+    let locations: Vec<String> = sqlx::query_scalar(sql::INSERT_BASELINES)
+        .bind(baseline_rows(baselines)?)
+        .fetch_all(connection)
+        .await
+        .map_err(broken("recording baselines"))?;
+    Ok(locations.into_iter().collect())
+}
+
+/// Records a baseline, of which `body` is what is stored, unless what is there stands
+/// ([`Baseline::replaces`]).
 pub(crate) async fn put_baseline(
     connection: &mut SqliteConnection,
     location: &Location,
     baseline: &Baseline,
+    body: &[u8],
 ) -> Result<()> {
-    let body = baseline.encode();
     let inserted = sqlx::query(sql::INSERT_BASELINE)
         .bind(location.as_str())
-        .bind(&body)
+        .bind(body)
         .execute(&mut *connection)
         .await
         .map_err(broken("recording a baseline"))?;
@@ -191,7 +204,7 @@ pub(crate) async fn put_baseline(
     if baseline.replaces(&stored_baseline(&stored)?) {
         sqlx::query(sql::REPLACE_BASELINE)
             .bind(location.as_str())
-            .bind(&body)
+            .bind(body)
             .execute(connection)
             .await
             .map_err(broken("recording a baseline"))?;

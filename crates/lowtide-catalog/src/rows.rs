@@ -1,18 +1,18 @@
 //! Records to columns and back.
+//!
+//! What is written goes as rows in one array of JSON, be it one record or hundreds: each statement is a message
+//! to SQLite's thread and one back, which takes longer than what it does.
 
 use jiff::Timestamp;
-use lowtide_core::name::{AppKey, ApplicationName, PlatformName};
+use lowtide_core::name::{AppKey, ApplicationName, Location, PlatformName};
 use lowtide_core::ports::CatalogError;
 use lowtide_core::run::{Origin, Outcome, Run};
 use lowtide_core::savepoint::Savepoint;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Row, Sqlite, sqlite::SqliteRow};
+use sqlx::{Row, sqlite::SqliteRow};
 
 use crate::open::BUSY_WAIT;
-
-type Bound = Query<'static, Sqlite, SqliteArguments>;
 
 /// What went wrong while doing something, as the port says it.
 pub(crate) fn broken(doing: &'static str) -> impl FnOnce(sqlx::Error) -> CatalogError {
@@ -56,59 +56,144 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn body<T: serde::Serialize>(record: &T) -> Result<String, CatalogError> {
+fn json<T: Serialize + ?Sized>(record: &T) -> Result<String, CatalogError> {
     serde_json::to_string(record)
         .map_err(|error| CatalogError::Broken(format!("a record cannot be written: {error}")))
 }
 
-/// Binds a run to [`sql::INSERT_RUN`], or to [`sql::UPDATE_RUN`], which has conditions after the
-/// same columns.
-pub(crate) fn bind_run(statement: &'static str, run: &Run) -> Result<Bound, CatalogError> {
+/// A run, in the order of the columns that [`sql::INSERT_RUNS`](crate::sql::INSERT_RUNS) names, and what
+/// [`sql::UPDATE_RUNS`](crate::sql::UPDATE_RUNS) wants to know of a step beside them.
+#[derive(Serialize)]
+struct RunRow<'a>(
+    String,
+    &'a str,
+    &'a str,
+    &'static str,
+    Option<i64>,
+    &'static str,
+    Option<&'static str>,
+    Option<String>,
+    Option<i64>,
+    i64,
+    Option<i64>,
+    Option<i64>,
+    i64,
+    String,
+    bool,
+    Option<u32>,
+    u32,
+);
+
+/// A savepoint, in the order of the columns that
+/// [`sql::INSERT_SAVEPOINTS`](crate::sql::INSERT_SAVEPOINTS) names.
+#[derive(Serialize)]
+struct SavepointRow<'a>(
+    &'a str,
+    &'a str,
+    &'a str,
+    Option<String>,
+    &'static str,
+    &'static str,
+    i64,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    String,
+);
+
+/// What a step is, beside the run that it makes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepRow<'a> {
+    /// The run as it becomes.
+    pub run: &'a Run,
+    /// Whether no other run of the application may be under way.
+    pub begins: bool,
+    /// How many runs of the platform may be triggered.
+    pub cap: Option<u32>,
+    /// How many steps with a cap, of the same platform, come before it in the same statement.
+    pub ahead: u32,
+}
+
+/// New runs, as the parameter of [`sql::INSERT_RUNS`](crate::sql::INSERT_RUNS).
+pub(crate) fn run_rows(runs: &[Run]) -> Result<String, CatalogError> {
+    let row = |run| {
+        run_row(&StepRow {
+            run,
+            begins: false,
+            cap: None,
+            ahead: 0,
+        })
+    };
+    json(&runs.iter().map(row).collect::<Result<Vec<_>, _>>()?)
+}
+
+/// Steps, as the parameter of [`sql::UPDATE_RUNS`](crate::sql::UPDATE_RUNS).
+pub(crate) fn step_rows(steps: &[StepRow<'_>]) -> Result<String, CatalogError> {
+    json(&steps.iter().map(run_row).collect::<Result<Vec<_>, _>>()?)
+}
+
+fn run_row<'a>(step: &StepRow<'a>) -> Result<RunRow<'a>, CatalogError> {
+    let run = step.run;
     let origin = match run.origin {
         Origin::Slot { .. } => "slot",
         Origin::Take => "take",
         Origin::Run => "run",
     };
-    Ok(sqlx::query(statement)
-        .bind(run.id.to_string())
-        .bind(run.application.platform.as_str().to_owned())
-        .bind(run.application.application.as_str().to_owned())
-        .bind(origin)
-        .bind(run.nominal().map(ms))
-        .bind(run.phase.as_str())
-        .bind(run.outcome.as_ref().map(Outcome::word))
-        .bind(run.owner.as_ref().map(|owner| owner.who.to_string()))
-        .bind(run.owner.as_ref().map(|owner| ms(owner.until)))
-        .bind(ms(run.created_at))
-        .bind(run.ended_at.map(ms))
-        .bind(run.look_at.map(ms))
-        .bind(signed(run.version))
-        .bind(body(run)?))
+    Ok(RunRow(
+        run.id.to_string(),
+        run.application.platform.as_str(),
+        run.application.application.as_str(),
+        origin,
+        run.nominal().map(ms),
+        run.phase.as_str(),
+        run.outcome.as_ref().map(Outcome::word),
+        run.owner.as_ref().map(|owner| owner.who.to_string()),
+        run.owner.as_ref().map(|owner| ms(owner.until)),
+        ms(run.created_at),
+        run.ended_at.map(ms),
+        run.look_at.map(ms),
+        signed(run.version),
+        json(run)?,
+        step.begins,
+        step.cap,
+        step.ahead,
+    ))
 }
 
-/// Binds a savepoint to [`sql::INSERT_SAVEPOINT`] or [`sql::PUT_SAVEPOINT`]: both take the same
-/// columns.
-pub(crate) fn bind_savepoint(
-    statement: &'static str,
-    savepoint: &Savepoint,
-) -> Result<Bound, CatalogError> {
-    let state_bytes = savepoint
-        .verification
-        .report()
-        .map(|report| signed(report.state_bytes));
-    Ok(sqlx::query(statement)
-        .bind(savepoint.location.as_str().to_owned())
-        .bind(savepoint.application.platform.as_str().to_owned())
-        .bind(savepoint.application.application.as_str().to_owned())
-        .bind(savepoint.run().map(|run| run.to_string()))
-        .bind(savepoint.standing.as_str())
-        .bind(savepoint.verification.word())
-        .bind(ms(savepoint.taken_at))
-        .bind(savepoint.duration_ms.map(signed))
-        .bind(state_bytes)
-        .bind(savepoint.verify_at.map(ms))
-        .bind(savepoint.read_at.map(ms))
-        .bind(body(savepoint)?))
+/// Savepoints, as the parameter of [`sql::INSERT_SAVEPOINTS`](crate::sql::INSERT_SAVEPOINTS) and
+/// [`sql::PUT_SAVEPOINTS`](crate::sql::PUT_SAVEPOINTS).
+pub(crate) fn savepoint_rows<'a>(
+    savepoints: impl IntoIterator<Item = &'a Savepoint>,
+) -> Result<String, CatalogError> {
+    let rows = savepoints.into_iter().map(savepoint_row);
+    json(&rows.collect::<Result<Vec<_>, _>>()?)
+}
+
+fn savepoint_row(savepoint: &Savepoint) -> Result<SavepointRow<'_>, CatalogError> {
+    let report = savepoint.verification.report();
+    Ok(SavepointRow(
+        savepoint.location.as_str(),
+        savepoint.application.platform.as_str(),
+        savepoint.application.application.as_str(),
+        savepoint.run().map(|run| run.to_string()),
+        savepoint.standing.as_str(),
+        savepoint.verification.word(),
+        ms(savepoint.taken_at),
+        savepoint.duration_ms.map(signed),
+        report.map(|report| signed(report.state_bytes)),
+        savepoint.verify_at.map(ms),
+        savepoint.read_at.map(ms),
+        json(savepoint)?,
+    ))
+}
+
+/// Baselines, as the parameter of [`sql::INSERT_BASELINES`](crate::sql::INSERT_BASELINES).
+pub(crate) fn baseline_rows(baselines: &[(&Location, &[u8])]) -> Result<String, CatalogError> {
+    let row = |(location, body): &(&'_ Location, &'_ [u8])| {
+        (location.as_str().to_owned(), hex::encode(body))
+    };
+    json(&baselines.iter().map(row).collect::<Vec<_>>())
 }
 
 /// The record in a row's first column.

@@ -25,24 +25,47 @@ statements! {
     RECORD_VERSION = "insert into schema_version (version, applied_ms)
                       values ($1, cast(unixepoch('subsec') * 1000 as integer))";
 
-    INSERT_RUN = "insert into runs (id, platform, application, origin, nominal_ms, phase, outcome,
-                      owner, owner_until_ms, created_ms, ended_ms, look_at_ms, version, body)
-                  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-                  on conflict (id) do nothing";
-    /// A step, if the row has the version before, if no other run of the application is under way
-    /// (where that is asked, `$15`), and if fewer than the cap `$16` are.
-    UPDATE_RUN = "update runs set platform = $2, application = $3, origin = $4, nominal_ms = $5,
-                      phase = $6, outcome = $7, owner = $8, owner_until_ms = $9, created_ms = $10,
-                      ended_ms = $11, look_at_ms = $12, version = $13, body = $14
-                  where id = $1 and version = $13 - 1
-                      and ($15 = 0 or not exists (
-                          select 1 from runs
-                          where platform = $2 and application = $3
-                              and phase not in ('due', 'done') and id <> $1))
-                      and ($16 is null or $16 > (
-                          select count(*) from runs
-                          where platform = $2 and phase in ('triggering', 'following')
-                              and id <> $1))";
+    /// Of rows as [`crate::rows::run_rows`] makes them.
+    INSERT_RUNS = "insert into runs (id, platform, application, origin, nominal_ms, phase, outcome,
+                       owner, owner_until_ms, created_ms, ended_ms, look_at_ms, version, body)
+                   select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+                       value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
+                       value ->> 10, value ->> 11, value ->> 12, value ->> 13
+                   from json_each($1) where true
+                   on conflict (id) do nothing
+                   returning id";
+    /// Steps, as [`crate::rows::step_rows`] makes them: each if the row has the version before, if
+    /// no other run of the application is under way (where that is asked), and if, with those of the
+    /// platform that come before it here, fewer than its cap are.
+    UPDATE_RUNS = "with step as (
+                       select value ->> 0 as id, value ->> 1 as platform,
+                           value ->> 2 as application, value ->> 3 as origin,
+                           value ->> 4 as nominal_ms, value ->> 5 as phase, value ->> 6 as outcome,
+                           value ->> 7 as owner, value ->> 8 as owner_until_ms,
+                           value ->> 9 as created_ms, value ->> 10 as ended_ms,
+                           value ->> 11 as look_at_ms, value ->> 12 as version,
+                           value ->> 13 as body, value ->> 14 as begins, value ->> 15 as cap,
+                           value ->> 16 as ahead
+                       from json_each($1))
+                   update runs set platform = step.platform, application = step.application,
+                       origin = step.origin, nominal_ms = step.nominal_ms, phase = step.phase,
+                       outcome = step.outcome, owner = step.owner,
+                       owner_until_ms = step.owner_until_ms, created_ms = step.created_ms,
+                       ended_ms = step.ended_ms, look_at_ms = step.look_at_ms,
+                       version = step.version, body = step.body
+                   from step
+                   where runs.id = step.id and runs.version = step.version - 1
+                       and (step.begins = 0 or not exists (
+                           select 1 from runs as other
+                           where other.platform = step.platform
+                               and other.application = step.application
+                               and other.phase not in ('due', 'done') and other.id <> step.id))
+                       and (step.cap is null or step.cap > step.ahead + (
+                           select count(*) from runs as other
+                           where other.platform = step.platform
+                               and other.phase in ('triggering', 'following')
+                               and other.id <> step.id))
+                   returning id";
     VERSION_OF_RUN = "select version from runs where id = $1";
     UNDER_WAY = "select id from runs
                  where platform = $1 and application = $2 and phase not in ('due', 'done')
@@ -67,22 +90,31 @@ statements! {
     /// The places are an array in JSON.
     SAVEPOINTS_AT = "select body from savepoints
                      where location in (select value from json_each($1)) order by location";
-    /// Nothing, if there is a record of that place.
-    INSERT_SAVEPOINT = "insert into savepoints (location, platform, application, run, standing,
-                            verification, taken_ms, duration_ms, state_bytes, verify_at_ms, read_ms,
-                            body)
-                        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-                        on conflict (location) do nothing";
-    PUT_SAVEPOINT = "insert into savepoints (location, platform, application, run, standing,
-                         verification, taken_ms, duration_ms, state_bytes, verify_at_ms, read_ms,
-                         body)
-                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-                     on conflict (location) do update set platform = excluded.platform,
-                         application = excluded.application, run = excluded.run,
-                         standing = excluded.standing, verification = excluded.verification,
-                         taken_ms = excluded.taken_ms, duration_ms = excluded.duration_ms,
-                         state_bytes = excluded.state_bytes, verify_at_ms = excluded.verify_at_ms,
-                         read_ms = excluded.read_ms, body = excluded.body";
+    /// Of rows as [`crate::rows::savepoint_rows`] makes them; nothing, where there is a record of
+    /// that place.
+    INSERT_SAVEPOINTS = "insert into savepoints (location, platform, application, run, standing,
+                             verification, taken_ms, duration_ms, state_bytes, verify_at_ms,
+                             read_ms, body)
+                         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+                             value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
+                             value ->> 10, value ->> 11
+                         from json_each($1) where true
+                         on conflict (location) do nothing
+                         returning location";
+    /// The same, over the record that is there.
+    PUT_SAVEPOINTS = "insert into savepoints (location, platform, application, run, standing,
+                          verification, taken_ms, duration_ms, state_bytes, verify_at_ms,
+                          read_ms, body)
+                      select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+                          value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
+                          value ->> 10, value ->> 11
+                      from json_each($1) where true
+                      on conflict (location) do update set platform = excluded.platform,
+                          application = excluded.application, run = excluded.run,
+                          standing = excluded.standing, verification = excluded.verification,
+                          taken_ms = excluded.taken_ms, duration_ms = excluded.duration_ms,
+                          state_bytes = excluded.state_bytes, verify_at_ms = excluded.verify_at_ms,
+                          read_ms = excluded.read_ms, body = excluded.body";
     READS_DUE = "select body from savepoints
                  where verify_at_ms is not null and verify_at_ms <= $1
                  order by verify_at_ms, location";
@@ -107,6 +139,11 @@ statements! {
     BASELINE = "select body from baselines where location = $1";
     INSERT_BASELINE = "insert into baselines (location, body) values ($1, $2)
                        on conflict (location) do nothing";
+    /// Of rows with a location and a body in hexadecimal digits: JSON has no bytes.
+    INSERT_BASELINES = "insert into baselines (location, body)
+                        select value ->> 0, unhex(value ->> 1) from json_each($1) where true
+                        on conflict (location) do nothing
+                        returning location";
     REPLACE_BASELINE = "update baselines set body = $2 where location = $1";
     /// What is read again and again: the condition is that of the index, word for word.
     READINGS = "select s.platform, s.application, s.location, coalesce(s.read_ms, s.taken_ms),

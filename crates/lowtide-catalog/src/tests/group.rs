@@ -1,14 +1,17 @@
 //! Many who write at once.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use futures_util::future::join_all;
+use lowtide_core::baseline::Baseline;
 use lowtide_core::ports::{Catalog as _, CatalogError, Claim, Commit};
 use lowtide_core::run::{Phase, Run};
+use lowtide_core::savepoint::{Savepoint, Standing};
 
 use super::open_in;
-use super::records::{key, slot, step};
+use super::records::{at, key, savepoint, slot, step, verified};
 
 /// Runs that are there at once: more than one group holds.
 const MANY: usize = 400;
@@ -92,6 +95,73 @@ async fn who_is_stale_or_busy_fails_alone() {
         .iter()
         .filter(|run| run.phase == Phase::Triggering);
     assert_eq!(triggered.count(), 6);
+}
+
+#[tokio::test]
+async fn of_two_that_begin_at_once_one_is_busy() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    let (first, second): (Vec<Run>, Vec<Run>) = (0..5)
+        .map(|number| key(&format!("a{number}")))
+        .map(|key| (slot(&key, 0), slot(&key, 60)))
+        .unzip();
+    let all: Vec<Run> = first.into_iter().chain(second).collect();
+    catalog.claim(&all, None).await.unwrap();
+    let steps: Vec<Run> = all.iter().map(|run| step(run, Phase::Resolving)).collect();
+    let commits = steps.iter().map(|run| {
+        catalog.commit(Commit {
+            begins: true,
+            ..plain(run)
+        })
+    });
+    let answers = join_all(commits).await;
+    for (index, answer) in answers.iter().enumerate() {
+        let right = match index {
+            0..5 => answer.is_ok(),
+            _ => matches!(answer, Err(CatalogError::Busy(_))),
+        };
+        assert!(right, "{index}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn savepoints_and_baselines_of_many_are_all_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    let runs = runs(MANY);
+    catalog.claim(&runs, None).await.unwrap();
+    let steps: Vec<Run> = runs.iter().map(|run| step(run, Phase::Verifying)).collect();
+    let kept: Vec<Savepoint> = steps
+        .iter()
+        .map(|run| savepoint(run, "kept", 1, Standing::Kept, verified(7)))
+        .collect();
+    let commits = steps.iter().zip(&kept).map(|(run, kept)| {
+        catalog.commit(Commit {
+            savepoints: std::slice::from_ref(kept),
+            ..plain(run)
+        })
+    });
+    // Two of each place: the second replaces the first.
+    let listed = Baseline::Listed {
+        at: at(1),
+        files: BTreeMap::new(),
+    };
+    let read = Baseline::Read {
+        at: at(2),
+        files: BTreeMap::new(),
+    };
+    let noted = kept.iter().flat_map(|kept| {
+        let record = |baseline| catalog.record_baseline(&kept.location, baseline);
+        [record(&listed), record(&read)]
+    });
+    let (committed, noted) = futures_util::join!(join_all(commits), join_all(noted));
+    assert!(committed.iter().chain(&noted).all(Result::is_ok));
+    for (run, kept) in steps.iter().zip(&kept) {
+        let stored = catalog.savepoints_of(run.id).await.unwrap();
+        assert_eq!(stored, std::slice::from_ref(kept));
+        let stored = catalog.baseline(&kept.location).await;
+        assert_eq!(stored, Ok(Some(read.clone())));
+    }
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ async fn every_statement_can_be_prepared() {
 async fn no_question_of_every_tick_reads_a_whole_table() {
     // A catalog grows for years; what the engine asks again and again must not grow with it.
     let asked_often = [
-        sql::UPDATE_RUN,
+        sql::UPDATE_RUNS,
         sql::UNDER_WAY,
         sql::TRIGGERED,
         sql::RUN,
