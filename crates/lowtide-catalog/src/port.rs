@@ -127,24 +127,19 @@ impl ports::Catalog for Catalog {
     }
 
     async fn context(&self, application: &AppKey) -> Result<Context> {
-        let rows = sqlx::query(sql::MEASURES)
+        let doing = "reading an application's medians";
+        let row = sqlx::query(sql::MEASURES)
             .bind(application.platform.as_str())
             .bind(application.application.as_str())
             .bind(i64::try_from(CONTEXT_SAVEPOINTS).unwrap_or(i64::MAX))
-            .fetch_all(&self.readers)
+            .fetch_one(&self.readers)
             .await
-            .map_err(broken("reading an application's medians"))?;
+            .map_err(broken(doing))?;
         let column = |index: usize| -> Result<Vec<u64>> {
-            let values = rows
-                .iter()
-                .map(|row| row.try_get::<Option<i64>, _>(index))
-                .collect::<std::result::Result<Vec<_>, _>>()
-                .map_err(broken("reading an application's medians"))?;
-            Ok(values
-                .into_iter()
-                .flatten()
-                .filter_map(|value| u64::try_from(value).ok())
-                .collect())
+            let text: &str = row.try_get(index).map_err(broken(doing))?;
+            let values: Vec<Option<u64>> = serde_json::from_str(text)
+                .map_err(|error| CatalogError::Broken(format!("{doing}: {error}")))?;
+            Ok(values.into_iter().flatten().collect())
         };
         Ok(Context::of_measures(column(0)?, column(1)?))
     }

@@ -165,10 +165,12 @@ statements! {
     RELEASE_READINGS = "update reading_claims set until_ms = 0 where holder = $1";
     END_READING_CLAIM = "delete from reading_claims where location = $1";
 
-    MEASURES = "select duration_ms, state_bytes from savepoints
-                where platform = $1 and application = $2 and standing = 'kept'
-                    and verification = 'verified'
-                order by taken_ms desc, location desc limit $3";
+    /// Two arrays in one row: each row is a message from SQLite's thread.
+    MEASURES = "select json_group_array(duration_ms), json_group_array(state_bytes)
+                from (select duration_ms, state_bytes from savepoints
+                      where platform = $1 and application = $2 and standing = 'kept'
+                          and verification = 'verified'
+                      order by taken_ms desc, location desc limit $3)";
 
     SCHEDULE = "select schedule, considered_until from schedules
                 where platform = $1 and application = $2";
