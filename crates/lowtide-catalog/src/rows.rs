@@ -173,7 +173,7 @@ pub(crate) fn savepoint_rows<'a>(
 fn savepoint_row(savepoint: &Savepoint) -> Result<SavepointRow<'_>, CatalogError> {
     let report = savepoint.verification.report();
     Ok(SavepointRow(
-        savepoint.location.as_str(),
+        place(&savepoint.location)?,
         savepoint.application.platform.as_str(),
         savepoint.application.application.as_str(),
         savepoint.run().map(|run| run.to_string()),
@@ -190,10 +190,21 @@ fn savepoint_row(savepoint: &Savepoint) -> Result<SavepointRow<'_>, CatalogError
 
 /// Baselines, as the parameter of [`sql::INSERT_BASELINES`](crate::sql::INSERT_BASELINES).
 pub(crate) fn baseline_rows(baselines: &[(&Location, &[u8])]) -> Result<String, CatalogError> {
-    let row = |(location, body): &(&'_ Location, &'_ [u8])| {
-        (location.as_str().to_owned(), hex::encode(body))
-    };
-    json(&baselines.iter().map(row).collect::<Vec<_>>())
+    let rows = baselines
+        .iter()
+        .map(|(location, body)| Ok((place(location)?, hex::encode(body))));
+    json(&rows.collect::<Result<Vec<_>, CatalogError>>()?)
+}
+
+/// A location as a key. SQLite cuts a text in JSON at its first NUL, and what is cut would be another place;
+/// no file system has names with one.
+fn place(location: &Location) -> Result<&str, CatalogError> {
+    let text = location.as_str();
+    if text.contains('\0') {
+        let wrong = format!("{text:?} is no location: it has a NUL in it");
+        return Err(CatalogError::Broken(wrong));
+    }
+    Ok(text)
 }
 
 /// The record in a row's first column.

@@ -164,6 +164,31 @@ async fn savepoints_and_baselines_of_many_are_all_there() {
     }
 }
 
+/// What SQLite would cut is refused: nothing is recorded under another place's name.
+#[tokio::test]
+async fn a_location_with_a_nul_is_refused_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    let runs = runs(2);
+    catalog.claim(&runs, None).await.unwrap();
+    let steps: Vec<Run> = runs.iter().map(|run| step(run, Phase::Verifying)).collect();
+    let kept = |run, name| savepoint(run, name, 1, Standing::Kept, verified(7));
+    let kept = [kept(&steps[0], "a\0b"), kept(&steps[1], "a")];
+    let commits = steps.iter().zip(&kept).map(|(run, kept)| {
+        catalog.commit(Commit {
+            savepoints: std::slice::from_ref(kept),
+            ..plain(run)
+        })
+    });
+    let answers = join_all(commits).await;
+    assert!(matches!(answers[0], Err(CatalogError::Broken(_))));
+    assert_eq!(answers[1], Ok(()));
+    assert_eq!(catalog.savepoints_of(runs[0].id).await, Ok(Vec::new()));
+    assert_eq!(catalog.run(runs[0].id).await, Ok(Some(runs[0].clone())));
+    let stored = catalog.savepoints_of(runs[1].id).await.unwrap();
+    assert_eq!(stored, [kept[1].clone()]);
+}
+
 #[tokio::test]
 async fn who_breaks_it_breaks_alone() {
     let directory = tempfile::tempdir().unwrap();
