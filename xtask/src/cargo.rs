@@ -40,21 +40,27 @@ fn complete(mut command: Command, arguments: &[&str]) -> Command {
     command
 }
 
-/// Builds the program and returns where it lies.
-pub fn lowtide(profile: &str) -> Result<PathBuf> {
-    lowtide_with(&["--profile", profile])
+/// Builds the program for trying it. With the features that the whole workspace wants of its dependencies: so
+/// the tests have compiled them already.
+pub const TO_TRY: [&str; 4] = ["build", "--workspace", "--bin", "lowtide"];
+
+/// Builds the program for [trying it](TO_TRY) and returns where it lies.
+pub fn lowtide_to_try() -> Result<PathBuf> {
+    built("lowtide", &mut command(&TO_TRY))
 }
 
-/// The same with further arguments of `cargo build`.
+/// Builds the program as it is shipped, with further arguments of `cargo build`, and returns where it lies.
 pub fn lowtide_with(arguments: &[&str]) -> Result<PathBuf> {
     executable("lowtide", arguments)
 }
 
 /// Builds the package `name` and returns where its executable of the same name lies.
 pub fn executable(name: &str, arguments: &[&str]) -> Result<PathBuf> {
-    let mut build = command(&["build", "--package", name]);
-    build.args(arguments);
-    messages(&mut build)?
+    built(name, command(&["build", "--package", name]).args(arguments))
+}
+
+fn built(name: &str, build: &mut Command) -> Result<PathBuf> {
+    messages(build)?
         .iter()
         .filter(|message| message["target"]["name"] == name)
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from))

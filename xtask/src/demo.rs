@@ -44,7 +44,7 @@ pub fn run(once: bool, on_ververica: bool) -> Result<bool> {
         return ververica::run(once, &interrupted);
     }
     say("building lowtide");
-    let lowtide = cargo::lowtide("dev")?;
+    let lowtide = cargo::lowtide_to_try()?;
     let folder = fresh_folder(if once { "demo-once" } else { "demo" })?;
     let cluster = cluster(&folder.join("savepoints"))?;
     for application in APPLICATIONS {

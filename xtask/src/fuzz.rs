@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -40,15 +41,26 @@ const INPUT_SECONDS_MAX: u32 = 10;
 /// its length is a finding.
 const MEMORY_MIB_MAX: u32 = 512;
 
-/// Runs each target for so long; a finding is kept in `target/fuzz` and fails.
+/// Runs the targets beside each other, each for so long; a finding is kept in `target/fuzz` and fails.
 pub fn run(each: Duration) -> Result<Counts> {
     let programs = build()?;
-    let mut counts = Counts::default();
-    for (target, program) in TARGETS.iter().zip(programs) {
-        say(&format!("fuzzing {target} for {} s", each.as_secs()));
-        counts += one(target, &program, each)?;
-    }
-    Ok(counts)
+    say(&format!(
+        "fuzzing {} for {} s",
+        TARGETS.join(", "),
+        each.as_secs()
+    ));
+    thread::scope(|threads| {
+        let all: Vec<_> = TARGETS
+            .iter()
+            .zip(&programs)
+            .map(|(target, program)| threads.spawn(move || one(target, program, each)))
+            .collect();
+        let mut counts = Counts::default();
+        for one in all {
+            counts += one.join().ok().context("a fuzzer's thread panicked")??;
+        }
+        Ok(counts)
+    })
 }
 
 fn build_folder() -> PathBuf {

@@ -14,7 +14,7 @@ const FILES: [(&[&str], &str); 1] = [(&["gen", "schema"], "lowtide.schema.json")
 
 /// Writes them all.
 pub fn run() -> Result<bool> {
-    let lowtide = cargo::lowtide("dev")?;
+    let lowtide = cargo::lowtide_to_try()?;
     for (arguments, file) in FILES {
         let output = Command::new(&lowtide)
             .args(arguments)

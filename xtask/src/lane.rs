@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde_json::Value;
+use testbench::process::bound;
 
 use crate::cargo;
 use crate::stage::{self, Counts};
@@ -55,9 +56,9 @@ fn program(message: &Value) -> Option<Program> {
 }
 
 impl Program {
-    /// The command that runs it, where cargo would.
+    /// The command that runs it, where cargo would; it ends with the thread that starts it.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.executable);
+        let mut command = bound(&self.executable);
         command
             .current_dir(&self.folder)
             .env("CARGO_MANIFEST_DIR", &self.folder);

@@ -275,7 +275,7 @@ fn compile_idly() -> Result<Counts> {
         "--deny",
         "warnings",
     ]);
-    let program = cargo::command_beside(&["build", "--package", "lowtide"]);
+    let program = cargo::command_beside(&cargo::TO_TRY);
     let mut planted = cargo::command_beside(&PLANTED);
     with_planted_bugs(planted.arg("--no-run"));
     let mut counts = Counts::default();

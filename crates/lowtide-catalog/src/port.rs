@@ -137,8 +137,9 @@ impl ports::Catalog for Catalog {
             .map_err(broken(doing))?;
         let column = |index: usize| -> Result<Vec<u64>> {
             let text: &str = row.try_get(index).map_err(broken(doing))?;
-            let values: Vec<Option<u64>> = serde_json::from_str(text)
-                .map_err(|error| CatalogError::Broken(format!("{doing}: {error}")))?;
+            let values: Vec<Option<u64>> = serde_json::from_str(text).map_err(|error| {
+                CatalogError::Broken(format!("stored measures cannot be understood: {error}"))
+            })?;
             Ok(values.into_iter().flatten().collect())
         };
         Ok(Context::of_measures(column(0)?, column(1)?))

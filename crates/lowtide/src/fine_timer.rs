@@ -39,11 +39,9 @@ mod linux {
                 .map_err(io::Error::other)?,
         };
         timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once)?;
-        #[expect(
-            deprecated,
-            reason = "unsound only for what may close or replace its descriptor, which OwnedFd does not; \
-                      what is offered instead is unsafe for all"
-        )]
+        // Unsound only for what may close or replace its descriptor, which `OwnedFd` does not; what is
+        // offered instead is unsafe for all.
+        #[expect(deprecated)]
         let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
         timer.readable().await?.retain_ready();
         Ok(())

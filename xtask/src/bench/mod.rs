@@ -54,7 +54,7 @@ impl Order {
     fn lowtide(&self) -> Result<PathBuf> {
         match &self.program {
             Some(program) => Ok(program.clone()),
-            None => cargo::lowtide("release"),
+            None => cargo::lowtide_with(&["--profile", "release"]),
         }
     }
 }

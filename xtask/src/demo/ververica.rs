@@ -107,7 +107,7 @@ fn by_hand(platform: &Platform, folder: &Path) -> Result<bool> {
     fs::write(&config, format!("{text:#}\n")).context("write demo.yaml")?;
     say(&format!("the configuration: {}", config.display()));
     let program = Program {
-        lowtide: cargo::lowtide("dev")?,
+        lowtide: cargo::lowtide_to_try()?,
         config,
         env: vec![("VVP_TOKEN".to_owned(), platform.token.clone())],
     };

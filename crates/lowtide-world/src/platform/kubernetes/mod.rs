@@ -1,7 +1,7 @@
 //! Flink clusters in a Kubernetes namespace, found by the labels that Flink gives them.
 //!
 //! Nothing is configured of a single cluster: what Flink makes says where its JobManager answers,
-//! and everything else is [`flink`](super::flink)'s. One client is kept for each cluster, because
+//! and everything else is [`super::flink`]'s. One client is kept for each cluster, because
 //! it remembers what the cluster says of itself; it goes when the cluster's address changes.
 
 mod clusters;
