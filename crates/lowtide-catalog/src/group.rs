@@ -8,8 +8,9 @@
 //! Steps of a group are one statement as far as nothing speaks against them; whatever is left is done
 //! one by one after them, in the order in which it came. A write that is refused (stale, busy) fails
 //! alone, because it is refused before it has changed anything: the checks read, and the one statement
-//! that may still refuse changes nothing when it does. A write that breaks may have done half of its work, or have cost the others the
-//! transaction: then nothing of the group stands, and the others are done again without it.
+//! that may still refuse changes nothing when it does. A write that breaks may have done half of its
+//! work, or have cost the others the transaction: then nothing of the group stands, and the others are
+//! done again without it.
 
 use std::collections::BTreeSet;
 

@@ -128,9 +128,7 @@ impl ports::Catalog for Catalog {
 
     async fn context(&self, application: &AppKey) -> Result<Context> {
         let doing = "reading an application's medians";
-        let row = sqlx::query(sql::MEASURES)
-            .bind(application.platform.as_str())
-            .bind(application.application.as_str())
+        let row = about(sql::MEASURES, application)
             .bind(i64::try_from(CONTEXT_SAVEPOINTS).unwrap_or(i64::MAX))
             .fetch_one(&self.readers)
             .await
@@ -187,9 +185,7 @@ impl Catalog {
         if let Some(until) = remembered(row.as_ref(), text)? {
             return Ok(until);
         }
-        sqlx::query(sql::PUT_SCHEDULE)
-            .bind(key.platform.as_str())
-            .bind(key.application.as_str())
+        about(sql::PUT_SCHEDULE, key)
             .bind(text)
             .bind(now.to_string())
             .execute(&mut *transaction)
@@ -342,9 +338,7 @@ async fn move_forward(
     if instant(&row, 1)? >= until {
         return Ok(());
     }
-    sqlx::query(sql::MOVE_SCHEDULE)
-        .bind(key.platform.as_str())
-        .bind(key.application.as_str())
+    about(sql::MOVE_SCHEDULE, key)
         .bind(until.to_string())
         .execute(connection)
         .await
@@ -352,7 +346,7 @@ async fn move_forward(
     Ok(())
 }
 
-/// A question about one application.
+/// A statement about one application, whose first two parameters name it.
 fn about(
     statement: &'static str,
     key: &AppKey,

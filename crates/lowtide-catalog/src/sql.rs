@@ -9,6 +9,18 @@ macro_rules! statements {
     };
 }
 
+/// Rows as [`crate::rows::savepoint_rows`] makes them; what is done where the place has a record follows.
+macro_rules! insert_savepoints {
+    () => {
+        "insert into savepoints (location, platform, application, run, standing, verification,
+             taken_ms, duration_ms, state_bytes, verify_at_ms, read_ms, body)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+             value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11
+         from json_each($1) where true
+         on conflict (location) "
+    };
+}
+
 statements! {
     /// Takes the right to write at once: a transaction that begins with reading could be refused
     /// later, when it wants to write (`SQLITE_BUSY_SNAPSHOT`).
@@ -90,31 +102,18 @@ statements! {
     /// The places are an array in JSON.
     SAVEPOINTS_AT = "select body from savepoints
                      where location in (select value from json_each($1)) order by location";
-    /// Of rows as [`crate::rows::savepoint_rows`] makes them; nothing, where there is a record of
-    /// that place.
-    INSERT_SAVEPOINTS = "insert into savepoints (location, platform, application, run, standing,
-                             verification, taken_ms, duration_ms, state_bytes, verify_at_ms,
-                             read_ms, body)
-                         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-                             value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                             value ->> 10, value ->> 11
-                         from json_each($1) where true
-                         on conflict (location) do nothing
-                         returning location";
+    /// Nothing, where there is a record of that place.
+    INSERT_SAVEPOINTS = concat!(insert_savepoints!(), "do nothing returning location");
     /// The same, over the record that is there.
-    PUT_SAVEPOINTS = "insert into savepoints (location, platform, application, run, standing,
-                          verification, taken_ms, duration_ms, state_bytes, verify_at_ms,
-                          read_ms, body)
-                      select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-                          value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                          value ->> 10, value ->> 11
-                      from json_each($1) where true
-                      on conflict (location) do update set platform = excluded.platform,
-                          application = excluded.application, run = excluded.run,
-                          standing = excluded.standing, verification = excluded.verification,
-                          taken_ms = excluded.taken_ms, duration_ms = excluded.duration_ms,
-                          state_bytes = excluded.state_bytes, verify_at_ms = excluded.verify_at_ms,
-                          read_ms = excluded.read_ms, body = excluded.body";
+    PUT_SAVEPOINTS = concat!(
+        insert_savepoints!(),
+        "do update set platform = excluded.platform, application = excluded.application,
+             run = excluded.run, standing = excluded.standing,
+             verification = excluded.verification, taken_ms = excluded.taken_ms,
+             duration_ms = excluded.duration_ms, state_bytes = excluded.state_bytes,
+             verify_at_ms = excluded.verify_at_ms, read_ms = excluded.read_ms,
+             body = excluded.body"
+    );
     READS_DUE = "select body from savepoints
                  where verify_at_ms is not null and verify_at_ms <= $1
                  order by verify_at_ms, location";

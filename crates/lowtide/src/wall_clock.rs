@@ -35,9 +35,11 @@ impl Clock for WallClock {
             if left.is_zero() {
                 return;
             }
-            match left.checked_sub(FINE) {
-                Some(most) if !most.is_zero() => tokio::time::sleep(most.min(SLEEP_MAX)).await,
-                _ => fine_timer::sleep(left).await,
+            let before = left.saturating_sub(FINE);
+            if before.is_zero() {
+                fine_timer::sleep(left).await;
+            } else {
+                tokio::time::sleep(before.min(SLEEP_MAX)).await;
             }
         }
     }
