@@ -5,12 +5,15 @@
 //! writes: whatever has come while it waited for the disk is its next transaction. Nobody waits
 //! longer than alone, and each answer comes after the transaction is on the disk.
 //!
-//! Steps of a group are one statement as far as nothing speaks against them; whatever is left is done
+//! What is usual is done [at one go](one_go). Otherwise it is a transaction that goes step by step:
+//! steps of a group are one statement as far as nothing speaks against them; whatever is left is done
 //! one by one after them, in the order in which it came. A write that is refused (stale, busy) fails
 //! alone, because it is refused before it has changed anything: the checks read, and the one statement
 //! that may still refuse changes nothing when it does. A write that breaks may have done half of its
 //! work, or have cost the others the transaction: then nothing of the group stands, and the others are
 //! done again without it.
+
+mod one_go;
 
 use std::collections::BTreeSet;
 
@@ -23,12 +26,15 @@ use lowtide_core::savepoint::Savepoint;
 use sqlx::{Pool, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::port::{claim_all, commit_many, commit_one, end};
+use crate::port::{NewRuns, claims, commit_many, commit_one, end, insert_runs};
 use crate::readings::{insert_baselines, put_baseline};
 use crate::rows::broken;
 use crate::sql;
 
 type Result<T, E = CatalogError> = std::result::Result<T, E>;
+
+/// An answer for each write of a group that has one already.
+type Answers = Vec<Option<Result<Vec<Claim>>>>;
 
 /// Writes in one transaction at most: other processes wait for the file meanwhile, and a write
 /// takes a tenth of a millisecond.
@@ -53,10 +59,7 @@ struct Asked {
 /// One step of the port, which is done whole or not at all.
 #[derive(Debug)]
 enum Write {
-    Claim {
-        runs: Vec<Run>,
-        considered: Option<(AppKey, Timestamp)>,
-    },
+    Claim(New),
     Commit(Box<Step>),
     Baseline {
         location: Location,
@@ -64,6 +67,22 @@ enum Write {
         /// As it is stored.
         body: Vec<u8>,
     },
+}
+
+/// [`NewRuns`] of its own.
+#[derive(Debug)]
+struct New {
+    runs: Vec<Run>,
+    considered: Option<(AppKey, Timestamp)>,
+}
+
+impl New {
+    fn runs(&self) -> NewRuns<'_> {
+        NewRuns {
+            runs: &self.runs,
+            considered: self.considered.as_ref().map(|(key, until)| (key, *until)),
+        }
+    }
 }
 
 /// A [`Commit`] of its own.
@@ -99,10 +118,10 @@ impl Writes {
         runs: &[Run],
         considered: Option<(&AppKey, Timestamp)>,
     ) -> Result<Vec<Claim>> {
-        self.ask(Write::Claim {
+        self.ask(Write::Claim(New {
             runs: runs.to_vec(),
             considered: considered.map(|(key, until)| (key.clone(), until)),
-        })
+        }))
         .await
     }
 
@@ -141,6 +160,7 @@ async fn write_all(writer: Pool<Sqlite>, mut waiting: mpsc::Receiver<Asked>) {
     while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
         // Who has stopped waiting may not be told that it was done: then better it is not.
         group.retain(|asked| !asked.reply.is_closed());
+        one_go::answer(&writer, &mut group).await;
         while !group.is_empty() {
             match together(&writer, &group).await {
                 Together::Answered(answers) => {
@@ -203,23 +223,26 @@ async fn together(writer: &Pool<Sqlite>, group: &[Asked]) -> Together {
 }
 
 /// Does what can be done in one statement for all of a kind: what nothing speaks against has its answer then.
-async fn at_once(
-    connection: &mut SqliteConnection,
-    group: &[Asked],
-) -> Result<Vec<Option<Result<Vec<Claim>>>>> {
-    let mut answers = vec![None; group.len()];
+async fn at_once(connection: &mut SqliteConnection, group: &[Asked]) -> Result<Answers> {
     let steps = steps_at_once(connection, group).await?;
     let baselines = baselines_at_once(connection, group).await?;
-    for index in steps.into_iter().chain(baselines) {
-        answers[index] = Some(Ok(Vec::new()));
-    }
-    Ok(answers)
+    Ok(answers(group.len(), steps.into_iter().chain(baselines)))
 }
 
-/// Of several steps of one application only the first, as the others may depend on it.
 async fn steps_at_once(connection: &mut SqliteConnection, group: &[Asked]) -> Result<Vec<usize>> {
+    let (indices, commits) = first_steps(group);
+    if commits.len() < 2 {
+        return Ok(Vec::new());
+    }
+    let are_done = commit_many(connection, &commits).await?;
+    Ok(done(indices, are_done).collect())
+}
+
+/// Of several steps of one application only the first, as the others may depend on it; and where they stand in
+/// the group.
+fn first_steps(group: &[Asked]) -> (Vec<usize>, Vec<Commit<'_>>) {
     let mut applications = BTreeSet::new();
-    let (indices, commits): (Vec<usize>, Vec<Commit<'_>>) = group
+    group
         .iter()
         .enumerate()
         .filter_map(|(index, asked)| match &asked.write {
@@ -227,34 +250,28 @@ async fn steps_at_once(connection: &mut SqliteConnection, group: &[Asked]) -> Re
             _ => None,
         })
         .filter(|(_, commit)| applications.insert(&commit.run.application))
-        .unzip();
-    if commits.len() < 2 {
-        return Ok(Vec::new());
-    }
-    let are_done = commit_many(connection, &commits).await?;
-    let done = indices.into_iter().zip(are_done);
-    Ok(done
-        .filter_map(|(index, done)| done.then_some(index))
-        .collect())
+        .unzip()
 }
 
-/// Of several of one place only the first, as it is known only then whether another replaces it.
+fn done(indices: Vec<usize>, are_done: Vec<bool>) -> impl Iterator<Item = usize> {
+    let all = indices.into_iter().zip(are_done);
+    all.filter_map(|(index, is_done)| is_done.then_some(index))
+}
+
+/// The answers of a group of which these are done.
+fn answers(count: usize, done: impl IntoIterator<Item = usize>) -> Answers {
+    let mut answers = vec![None; count];
+    for index in done {
+        answers[index] = Some(Ok(Vec::new()));
+    }
+    answers
+}
+
 async fn baselines_at_once(
     connection: &mut SqliteConnection,
     group: &[Asked],
 ) -> Result<Vec<usize>> {
-    let mut places = BTreeSet::new();
-    let (indices, baselines): (Vec<usize>, Vec<(&Location, &[u8])>) = group
-        .iter()
-        .enumerate()
-        .filter_map(|(index, asked)| match &asked.write {
-            Write::Baseline { location, body, .. } if body.len() <= BASELINE_AT_ONCE_MAX => {
-                Some((index, (location, body.as_slice())))
-            }
-            _ => None,
-        })
-        .filter(|(_, (location, _))| places.insert(*location))
-        .unzip();
+    let (indices, baselines) = first_baselines(group);
     if baselines.len() < 2 {
         return Ok(Vec::new());
     }
@@ -265,6 +282,23 @@ async fn baselines_at_once(
         .collect())
 }
 
+/// Of several of one place only the first, as it is known only then whether another replaces it; and where they
+/// stand in the group. A large one has a statement of its own.
+fn first_baselines(group: &[Asked]) -> (Vec<usize>, Vec<(&Location, &[u8])>) {
+    let mut places = BTreeSet::new();
+    group
+        .iter()
+        .enumerate()
+        .filter_map(|(index, asked)| match &asked.write {
+            Write::Baseline { location, body, .. } if body.len() <= BASELINE_AT_ONCE_MAX => {
+                Some((index, (location, body.as_slice())))
+            }
+            _ => None,
+        })
+        .filter(|(_, (location, _))| places.insert(*location))
+        .unzip()
+}
+
 impl Asked {
     fn answer(self, answer: Result<Vec<Claim>>) {
         // Who has stopped waiting meanwhile finds it in the row.
@@ -273,10 +307,29 @@ impl Asked {
 }
 
 impl Write {
+    fn new_runs(&self) -> Option<NewRuns<'_>> {
+        match self {
+            Self::Claim(new) => Some(new.runs()),
+            Self::Commit(_) | Self::Baseline { .. } => None,
+        }
+    }
+
+    /// A step that leaves no savepoint.
+    fn plain_step(&self) -> Option<&Step> {
+        match self {
+            Self::Commit(step) => step.savepoints.is_empty().then_some(&**step),
+            Self::Claim(_) | Self::Baseline { .. } => None,
+        }
+    }
+
     async fn on(&self, connection: &mut SqliteConnection) -> Result<Vec<Claim>> {
         match self {
-            Self::Claim { runs, considered } => {
-                claim_all(connection, runs, considered.as_ref()).await
+            Self::Claim(new) => {
+                let new = new.runs();
+                let mut inserted = insert_runs(connection, sql::CLAIM, &[new])
+                    .await
+                    .map_err(broken("claiming runs"))?;
+                claims(connection, new, &mut inserted).await
             }
             Self::Commit(step) => {
                 commit_one(connection, &step.commit()).await?;

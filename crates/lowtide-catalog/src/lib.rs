@@ -14,6 +14,7 @@
 //! the catalog.
 
 mod adopt;
+mod contexts;
 mod group;
 mod mounts;
 mod open;

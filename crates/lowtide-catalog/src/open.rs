@@ -17,6 +17,7 @@ use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Pool, Row, Sqlite, SqliteConnection};
 
+use crate::contexts::Contexts;
 use crate::group::Writes;
 use crate::mounts::network_file_system;
 use crate::rows::{is_locked, primary_code};
@@ -166,6 +167,7 @@ pub struct Catalog {
     pub(crate) writer: Pool<Sqlite>,
     pub(crate) readers: Pool<Sqlite>,
     pub(crate) writes: Writes,
+    pub(crate) contexts: Contexts,
     /// Whether it is open for a command that ends.
     pub(crate) is_brief: bool,
 }
@@ -233,6 +235,7 @@ impl Catalog {
     fn over(writer: Pool<Sqlite>, readers: Pool<Sqlite>, is_brief: bool) -> Self {
         Self {
             writes: Writes::through(writer.clone()),
+            contexts: Contexts::through(readers.clone()),
             writer,
             readers,
             is_brief,

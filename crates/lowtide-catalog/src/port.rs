@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use lowtide_core::baseline::Baseline;
 use lowtide_core::name::{AppKey, Location, PlatformName, RunId};
 use lowtide_core::ports::{self, CatalogError, Claim, Commit, ScheduleMemory};
-use lowtide_core::run::{CONTEXT_SAVEPOINTS, Context, Run};
+use lowtide_core::run::{Context, Run};
 use lowtide_core::savepoint::Savepoint;
 use lowtide_core::schedule::Pause;
 use sqlx::sqlite::SqliteRow;
@@ -20,8 +20,8 @@ use crate::group::begin;
 use crate::open::Catalog;
 use crate::readings::stored_baseline;
 use crate::rows::{
-    StepRow, broken, instant, optional_instant, record, records, run_rows, savepoint_rows,
-    step_rows,
+    StepRow, baseline_rows, broken, instant, memory_rows, optional_instant, record, records,
+    run_rows, savepoint_rows, step_rows,
 };
 use crate::sql;
 
@@ -127,20 +127,7 @@ impl ports::Catalog for Catalog {
     }
 
     async fn context(&self, application: &AppKey) -> Result<Context> {
-        let doing = "reading an application's medians";
-        let row = about(sql::MEASURES, application)
-            .bind(i64::try_from(CONTEXT_SAVEPOINTS).unwrap_or(i64::MAX))
-            .fetch_one(&self.readers)
-            .await
-            .map_err(broken(doing))?;
-        let column = |index: usize| -> Result<Vec<u64>> {
-            let text: &str = row.try_get(index).map_err(broken(doing))?;
-            let values: Vec<Option<u64>> = serde_json::from_str(text).map_err(|error| {
-                CatalogError::Broken(format!("stored measures cannot be understood: {error}"))
-            })?;
-            Ok(values.into_iter().flatten().collect())
-        };
-        Ok(Context::of_measures(column(0)?, column(1)?))
+        self.contexts.of(application).await
     }
 
     async fn schedule(
@@ -222,32 +209,46 @@ pub(crate) async fn end(transaction: Transaction<'static, Sqlite>) -> Result<()>
     transaction.commit().await.map_err(broken("committing"))
 }
 
-/// Inserts new runs and moves an application's memory forward.
-pub(crate) async fn claim_all(
+/// New runs, and how far their application's memory goes with them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewRuns<'a> {
+    pub runs: &'a [Run],
+    pub considered: Option<(&'a AppKey, Timestamp)>,
+}
+
+/// Inserts new runs and moves memories forward, by [`sql::CLAIM`] or [`sql::CLAIM_ALONE`]: the ids of the
+/// runs that are new.
+pub(crate) async fn insert_runs(
     connection: &mut SqliteConnection,
-    runs: &[Run],
-    considered: Option<&(AppKey, Timestamp)>,
+    statement: &'static str,
+    claims: &[NewRuns<'_>],
+) -> Result<BTreeSet<String>, sqlx::Error> {
+    let runs = claims.iter().flat_map(|claim| claim.runs);
+    let memories = claims.iter().filter_map(|claim| claim.considered);
+    let ids: Vec<String> = sqlx::query_scalar(statement)
+        .bind(run_rows(runs).map_err(unencodable)?)
+        .bind(memory_rows(memories).map_err(unencodable)?)
+        .fetch_all(connection)
+        .await?;
+    Ok(ids.into_iter().collect())
+}
+
+/// An answer for each run of a claim, where those `inserted` are new. Of the same run twice, the second finds
+/// it taken.
+pub(crate) async fn claims(
+    connection: &mut SqliteConnection,
+    claim: NewRuns<'_>,
+    inserted: &mut BTreeSet<String>,
 ) -> Result<Vec<Claim>> {
-    let mut inserted: BTreeSet<String> = sqlx::query_scalar(sql::INSERT_RUNS)
-        .bind(run_rows(runs)?)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(broken("claiming runs"))?
-        .into_iter()
-        .collect();
-    let mut claims = Vec::with_capacity(runs.len());
-    for run in runs {
-        // Of the same run twice, the second finds it taken.
-        claims.push(if inserted.remove(&run.id.to_string()) {
+    let mut answers = Vec::with_capacity(claim.runs.len());
+    for run in claim.runs {
+        answers.push(if inserted.remove(&run.id.to_string()) {
             Claim::Claimed
         } else {
             Claim::Taken(Box::new(claimed(connection, run.id).await?))
         });
     }
-    if let Some((key, until)) = considered {
-        move_forward(connection, key, *until).await?;
-    }
-    Ok(claims)
+    Ok(answers)
 }
 
 async fn claimed(connection: &mut SqliteConnection, id: RunId) -> Result<Run> {
@@ -276,8 +277,55 @@ pub(crate) async fn commit_many(
     connection: &mut SqliteConnection,
     commits: &[Commit<'_>],
 ) -> Result<Vec<bool>> {
+    let are_done = replace_runs(connection, commits)
+        .await
+        .map_err(broken("committing steps"))?;
+    let savepoints: Vec<&Savepoint> = commits
+        .iter()
+        .zip(&are_done)
+        .filter(|(_, is_done)| **is_done)
+        .flat_map(|(commit, _)| commit.savepoints)
+        .collect();
+    record_savepoints(connection, &savepoints).await?;
+    Ok(are_done)
+}
+
+/// The same, but for the savepoints.
+pub(crate) async fn replace_runs(
+    connection: &mut SqliteConnection,
+    commits: &[Commit<'_>],
+) -> Result<Vec<bool>, sqlx::Error> {
+    let done = update_many(connection, &as_rows(commits)).await?;
+    Ok(commits
+        .iter()
+        .map(|commit| done.contains(&commit.run.id.to_string()))
+        .collect())
+}
+
+/// Begins a transaction and does the steps, with the savepoints and baselines that they leave: whether every one
+/// of them was done, and so may be committed.
+pub(crate) async fn record_all(
+    connection: &mut SqliteConnection,
+    commits: &[Commit<'_>],
+    baselines: &[(&Location, &[u8])],
+) -> Result<bool, sqlx::Error> {
+    let savepoints: Vec<&Savepoint> = commits
+        .iter()
+        .flat_map(|commit| commit.savepoints)
+        .collect();
+    let hoped = commits.len() + savepoints.len() + baselines.len();
+    let done = sqlx::query(sql::RECORD_ALL)
+        .bind(step_rows(&as_rows(commits)).map_err(unencodable)?)
+        .bind(savepoint_rows(savepoints).map_err(unencodable)?)
+        .bind(baseline_rows(baselines).map_err(unencodable)?)
+        .fetch_all(connection)
+        .await?;
+    Ok(done.len() == hoped)
+}
+
+fn as_rows<'a>(commits: &[Commit<'a>]) -> Vec<StepRow<'a>> {
     let mut with_cap: BTreeMap<&PlatformName, u32> = BTreeMap::new();
-    let steps: Vec<StepRow<'_>> = commits
+    commits
         .iter()
         .map(|commit| {
             let ahead = with_cap
@@ -292,22 +340,11 @@ pub(crate) async fn commit_many(
             *ahead += u32::from(commit.cap.is_some());
             step
         })
-        .collect();
-    let done = update_many(connection, &steps)
-        .await
-        .map_err(broken("committing steps"))?;
-    let are_done: Vec<bool> = commits
-        .iter()
-        .map(|commit| done.contains(&commit.run.id.to_string()))
-        .collect();
-    let savepoints: Vec<&Savepoint> = commits
-        .iter()
-        .zip(&are_done)
-        .filter(|(_, is_done)| **is_done)
-        .flat_map(|(commit, _)| commit.savepoints)
-        .collect();
-    record_savepoints(connection, &savepoints).await?;
-    Ok(are_done)
+        .collect()
+}
+
+fn unencodable(error: CatalogError) -> sqlx::Error {
+    sqlx::Error::Encode(error.into())
 }
 
 /// The ids of the runs whose rows were replaced.
@@ -315,35 +352,12 @@ async fn update_many(
     connection: &mut SqliteConnection,
     steps: &[StepRow<'_>],
 ) -> Result<BTreeSet<String>, sqlx::Error> {
-    let rows = step_rows(steps).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let rows = step_rows(steps).map_err(unencodable)?;
     let ids: Vec<String> = sqlx::query_scalar(sql::UPDATE_RUNS)
         .bind(rows)
         .fetch_all(connection)
         .await?;
     Ok(ids.into_iter().collect())
-}
-
-/// Moves an application's memory forward; one that goes back, or of which nothing is remembered
-/// yet, stays as it is.
-async fn move_forward(
-    connection: &mut SqliteConnection,
-    key: &AppKey,
-    until: Timestamp,
-) -> Result<()> {
-    let row = about(sql::SCHEDULE, key)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(broken("reading a schedule"))?;
-    let Some(row) = row else { return Ok(()) };
-    if instant(&row, 1)? >= until {
-        return Ok(());
-    }
-    about(sql::MOVE_SCHEDULE, key)
-        .bind(until.to_string())
-        .execute(connection)
-        .await
-        .map_err(broken("moving a schedule forward"))?;
-    Ok(())
 }
 
 /// A statement about one application, whose first two parameters name it.

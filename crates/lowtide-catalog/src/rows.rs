@@ -3,6 +3,8 @@
 //! What is written goes as rows in one array of JSON, be it one record or hundreds: each statement is a message
 //! to SQLite's thread and one back, which takes longer than what it does.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use lowtide_core::name::{AppKey, ApplicationName, Location, PlatformName};
 use lowtide_core::ports::CatalogError;
@@ -61,7 +63,7 @@ fn json<T: Serialize + ?Sized>(record: &T) -> Result<String, CatalogError> {
         .map_err(|error| CatalogError::Broken(format!("a record cannot be written: {error}")))
 }
 
-/// A run, in the order of the columns that [`sql::INSERT_RUNS`](crate::sql::INSERT_RUNS) names, and what
+/// A run, in the order of the columns that [`sql::CLAIM`](crate::sql::CLAIM) names, and what
 /// [`sql::UPDATE_RUNS`](crate::sql::UPDATE_RUNS) wants to know of a step beside them.
 #[derive(Serialize)]
 struct RunRow<'a>(
@@ -115,8 +117,10 @@ pub(crate) struct StepRow<'a> {
     pub ahead: u32,
 }
 
-/// New runs, as the parameter of [`sql::INSERT_RUNS`](crate::sql::INSERT_RUNS).
-pub(crate) fn run_rows(runs: &[Run]) -> Result<String, CatalogError> {
+/// New runs, as the first parameter of [`sql::CLAIM`](crate::sql::CLAIM).
+pub(crate) fn run_rows<'a>(
+    runs: impl IntoIterator<Item = &'a Run>,
+) -> Result<String, CatalogError> {
     let row = |run| {
         run_row(&StepRow {
             run,
@@ -125,7 +129,27 @@ pub(crate) fn run_rows(runs: &[Run]) -> Result<String, CatalogError> {
             ahead: 0,
         })
     };
-    json(&runs.iter().map(row).collect::<Result<Vec<_>, _>>()?)
+    json(&runs.into_iter().map(row).collect::<Result<Vec<_>, _>>()?)
+}
+
+/// How far memories are to go, as the second parameter of [`sql::CLAIM`](crate::sql::CLAIM).
+pub(crate) fn memory_rows<'a>(
+    memories: impl IntoIterator<Item = (&'a AppKey, Timestamp)>,
+) -> Result<String, CatalogError> {
+    // Once each: of two rows for one, SQLite takes either.
+    let mut furthest: BTreeMap<&AppKey, Timestamp> = BTreeMap::new();
+    for (key, until) in memories {
+        let memory = furthest.entry(key).or_insert(until);
+        *memory = until.max(*memory);
+    }
+    let row = |(key, until): (&'a AppKey, Timestamp)| {
+        (
+            key.platform.as_str(),
+            key.application.as_str(),
+            until.to_string(),
+        )
+    };
+    json(&furthest.into_iter().map(row).collect::<Vec<_>>())
 }
 
 /// Steps, as the parameter of [`sql::UPDATE_RUNS`](crate::sql::UPDATE_RUNS).

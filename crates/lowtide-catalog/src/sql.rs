@@ -9,47 +9,48 @@ macro_rules! statements {
     };
 }
 
-/// Rows as [`crate::rows::savepoint_rows`] makes them; what is done where the place has a record follows.
+/// Rows as [`crate::rows::savepoint_rows`] makes them, in the parameter named; what is done where the place has a
+/// record follows.
 macro_rules! insert_savepoints {
-    () => {
-        "insert into savepoints (location, platform, application, run, standing, verification,
-             taken_ms, duration_ms, state_bytes, verify_at_ms, read_ms, body)
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-             value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11
-         from json_each($1) where true
-         on conflict (location) "
+    ($rows:literal) => {
+        concat!(
+            "insert into savepoints (location, platform, application, run, standing, verification,
+                 taken_ms, duration_ms, state_bytes, verify_at_ms, read_ms, body)
+             select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+                 value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11
+             from json_each(",
+            $rows,
+            ") where true on conflict (location) "
+        )
     };
 }
 
-statements! {
-    /// Takes the right to write at once: a transaction that begins with reading could be refused
-    /// later, when it wants to write (`SQLITE_BUSY_SNAPSHOT`).
-    BEGIN = "begin immediate";
+/// Nothing, where there is a record of that place.
+macro_rules! insert_new_savepoints {
+    ($rows:literal) => {
+        concat!(insert_savepoints!($rows), "do nothing returning location")
+    };
+}
 
-    /// What lies in the file.
-    STATE = "select (select application_id from pragma_application_id) as application_id,
-                    (select count(*) from sqlite_schema) as objects,
-                    (select journal_mode from pragma_journal_mode) as journal_mode";
-    JOURNAL_WAL = "pragma journal_mode = wal";
-    /// In pages; 16 MB, which is what several hundred runs write from their claim to their end.
-    FOLD_LATER = "pragma wal_autocheckpoint = 4000";
-    SCHEMA_VERSION = "select coalesce(max(version), 0) from schema_version";
-    RECORD_VERSION = "insert into schema_version (version, applied_ms)
-                      values ($1, cast(unixepoch('subsec') * 1000 as integer))";
+/// Of rows with a location and a body in hexadecimal digits, as JSON has no bytes; nothing, where there is one of
+/// that place.
+macro_rules! insert_baselines {
+    ($rows:literal) => {
+        concat!(
+            "insert into baselines (location, body)
+             select value ->> 0, unhex(value ->> 1) from json_each(",
+            $rows,
+            ") where true on conflict (location) do nothing returning location"
+        )
+    };
+}
 
-    /// Of rows as [`crate::rows::run_rows`] makes them.
-    INSERT_RUNS = "insert into runs (id, platform, application, origin, nominal_ms, phase, outcome,
-                       owner, owner_until_ms, created_ms, ended_ms, look_at_ms, version, body)
-                   select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-                       value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
-                       value ->> 10, value ->> 11, value ->> 12, value ->> 13
-                   from json_each($1) where true
-                   on conflict (id) do nothing
-                   returning id";
-    /// Steps, as [`crate::rows::step_rows`] makes them: each if the row has the version before, if
-    /// no other run of the application is under way (where that is asked), and if, with those of the
-    /// platform that come before it here, fewer than its cap are.
-    UPDATE_RUNS = "with step as (
+/// Steps, as [`crate::rows::step_rows`] makes them: each if the row has the version before, if no other run of the
+/// application is under way (where that is asked), and if, with those of the platform that come before it here,
+/// fewer than its cap are.
+macro_rules! update_runs {
+    () => {
+        "with step as (
                        select value ->> 0 as id, value ->> 1 as platform,
                            value ->> 2 as application, value ->> 3 as origin,
                            value ->> 4 as nominal_ms, value ->> 5 as phase, value ->> 6 as outcome,
@@ -77,7 +78,60 @@ statements! {
                            where other.platform = step.platform
                                and other.phase in ('triggering', 'following')
                                and other.id <> step.id))
-                   returning id";
+                   returning id"
+    };
+}
+
+/// New runs, and memories moved forward: one that goes back, or of which nothing is remembered yet, stays as it
+/// is. Without its last letter a time of RFC 3339 in UTC sorts as text, however many digits its second has.
+macro_rules! claim {
+    () => {
+        "insert into runs (id, platform, application, origin, nominal_ms, phase, outcome,
+             owner, owner_until_ms, created_ms, ended_ms, look_at_ms, version, body)
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+             value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
+             value ->> 10, value ->> 11, value ->> 12, value ->> 13
+         from json_each($1) where true
+         on conflict (id) do nothing
+         returning id;
+         update schedules set considered_until = memory.value ->> 2
+         from json_each($2) as memory
+         where platform = memory.value ->> 0 and application = memory.value ->> 1
+             and rtrim(considered_until, 'Z') < rtrim(memory.value ->> 2, 'Z')"
+    };
+}
+
+statements! {
+    /// Takes the right to write at once: a transaction that begins with reading could be refused
+    /// later, when it wants to write (`SQLITE_BUSY_SNAPSHOT`).
+    BEGIN = "begin immediate";
+
+    /// What lies in the file.
+    STATE = "select (select application_id from pragma_application_id) as application_id,
+                    (select count(*) from sqlite_schema) as objects,
+                    (select journal_mode from pragma_journal_mode) as journal_mode";
+    JOURNAL_WAL = "pragma journal_mode = wal";
+    /// In pages; 16 MB, which is what several hundred runs write from their claim to their end.
+    FOLD_LATER = "pragma wal_autocheckpoint = 4000";
+    SCHEMA_VERSION = "select coalesce(max(version), 0) from schema_version";
+    RECORD_VERSION = "insert into schema_version (version, applied_ms)
+                      values ($1, cast(unixepoch('subsec') * 1000 as integer))";
+
+    /// Of rows as [`crate::rows::run_rows`] makes them, and as [`crate::rows::memory_rows`] does: two statements
+    /// in one message to SQLite's thread.
+    CLAIM = claim!();
+    /// The same as a transaction of its own; whoever finds it broken has to end it.
+    CLAIM_ALONE = concat!("begin immediate; ", claim!(), "; commit");
+    ROLLBACK = "rollback";
+    /// Gives the ids of the runs that it replaced.
+    UPDATE_RUNS = update_runs!();
+    /// Steps and what they leave, in one message: where all goes as hoped it gives a row for each run, each
+    /// savepoint and each baseline. Whoever sends it ends the transaction.
+    RECORD_ALL = concat!(
+        "begin immediate; ", update_runs!(), "; ", insert_new_savepoints!("$2"), "; ",
+        insert_baselines!("$3")
+    );
+    COMMIT = "commit";
     VERSION_OF_RUN = "select version from runs where id = $1";
     UNDER_WAY = "select id from runs
                  where platform = $1 and application = $2 and phase not in ('due', 'done')
@@ -102,11 +156,11 @@ statements! {
     /// The places are an array in JSON.
     SAVEPOINTS_AT = "select body from savepoints
                      where location in (select value from json_each($1)) order by location";
-    /// Nothing, where there is a record of that place.
-    INSERT_SAVEPOINTS = concat!(insert_savepoints!(), "do nothing returning location");
+    /// Gives the locations of those that it inserted.
+    INSERT_SAVEPOINTS = insert_new_savepoints!("$1");
     /// The same, over the record that is there.
     PUT_SAVEPOINTS = concat!(
-        insert_savepoints!(),
+        insert_savepoints!("$1"),
         "do update set platform = excluded.platform, application = excluded.application,
              run = excluded.run, standing = excluded.standing,
              verification = excluded.verification, taken_ms = excluded.taken_ms,
@@ -138,11 +192,8 @@ statements! {
     BASELINE = "select body from baselines where location = $1";
     INSERT_BASELINE = "insert into baselines (location, body) values ($1, $2)
                        on conflict (location) do nothing";
-    /// Of rows with a location and a body in hexadecimal digits: JSON has no bytes.
-    INSERT_BASELINES = "insert into baselines (location, body)
-                        select value ->> 0, unhex(value ->> 1) from json_each($1) where true
-                        on conflict (location) do nothing
-                        returning location";
+    /// Gives the locations of those that it inserted.
+    INSERT_BASELINES = insert_baselines!("$1");
     REPLACE_BASELINE = "update baselines set body = $2 where location = $1";
     /// What is read again and again: the condition is that of the index, word for word.
     READINGS = "select s.platform, s.application, s.location, coalesce(s.read_ms, s.taken_ms),
@@ -164,12 +215,16 @@ statements! {
     RELEASE_READINGS = "update reading_claims set until_ms = 0 where holder = $1";
     END_READING_CLAIM = "delete from reading_claims where location = $1";
 
-    /// Two arrays in one row: each row is a message from SQLite's thread.
-    MEASURES = "select json_group_array(duration_ms), json_group_array(state_bytes)
-                from (select duration_ms, state_bytes from savepoints
-                      where platform = $1 and application = $2 and standing = 'kept'
-                          and verification = 'verified'
-                      order by taken_ms desc, location desc limit $3)";
+    /// Of pairs of platform and application: for each its place among them, durations and sizes. All in one
+    /// text, as each row would be a message from SQLite's thread.
+    MEASURES = "select json_group_array(json(
+                    (select json_array(asked.key, json_group_array(duration_ms),
+                         json_group_array(state_bytes))
+                     from (select duration_ms, state_bytes from savepoints
+                           where platform = asked.value ->> 0 and application = asked.value ->> 1
+                               and standing = 'kept' and verification = 'verified'
+                           order by taken_ms desc, location desc limit $2))))
+                from json_each($1) as asked";
 
     SCHEDULE = "select schedule, considered_until from schedules
                 where platform = $1 and application = $2";
@@ -182,9 +237,6 @@ statements! {
                     values ($1, $2, $3, $4)
                     on conflict (platform, application) do update set
                         schedule = excluded.schedule, considered_until = excluded.considered_until";
-    MOVE_SCHEDULE = "update schedules set considered_until = $3
-                     where platform = $1 and application = $2";
-
     PAUSES_OF_APPLICATION = "select paused_from, until from pauses
                              where platform = $1 and application = $2 order by id";
     PAUSES_THAT_LAST = "select platform, application, paused_from from pauses

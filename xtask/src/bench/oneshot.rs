@@ -9,13 +9,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 use testbench::flink::{Cluster, JobSpec, Release};
 use testbench::process::bound;
-use testbench::ververica::SimulatedLocation;
+use testbench::ververica::{Seen, SimulatedLocation};
 
 use super::fleet::{Fleet, Savepoints};
 use super::measure::{extremes, load, median, timed};
@@ -179,13 +179,16 @@ impl Tool {
             return Ok(());
         }
         fleet.begin_anew()?;
+        let begun = Instant::now();
         let (wall, _) = timed(&mut (self.command)())?;
         fleet.one_savepoint_each()?;
         let wall_ms = wall.as_secs_f64() * 1_000.0;
+        let requests = fleet.emulator.requests();
         say(&format!(
-            "{wall_ms:10.0} ms {:6} requests  {}",
-            fleet.emulator.requests().len(),
-            self.name
+            "{wall_ms:10.0} ms {:6} requests  {} ({})",
+            requests.len(),
+            self.name,
+            phases(begun, &requests)
         ));
         // In the first round caches fill, and Lowtide has no history.
         if round > 0 {
@@ -197,6 +200,22 @@ impl Tool {
     fn median(&self) -> f64 {
         median(&self.walls_ms)
     }
+}
+
+/// When requests came: where the time goes.
+fn phases(begun: Instant, requests: &[Seen]) -> String {
+    let ms = |seen: &Seen| seen.at.duration_since(begun).as_millis();
+    let all = || requests.iter();
+    let posts = || all().filter(|seen| seen.method == "POST");
+    let span = |first: Option<&Seen>, last: Option<&Seen>| match (first, last) {
+        (Some(first), Some(last)) => format!("{} to {} ms", ms(first), ms(last)),
+        _ => "none".to_owned(),
+    };
+    format!(
+        "requests: {}; those for savepoints: {}",
+        span(all().next(), all().next_back()),
+        span(posts().next(), posts().next_back())
+    )
 }
 
 /// Prints all times and ratios; says whether the goals were reached.

@@ -164,6 +164,68 @@ async fn savepoints_and_baselines_of_many_are_all_there() {
     }
 }
 
+/// On the way of a slot to its savepoint each step waits for the disk once, and the last one with all that it
+/// leaves.
+#[tokio::test]
+async fn what_a_step_leaves_waits_for_the_disk_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    let run = slot(&key("a"), 0);
+    let before = commits_in_log(directory.path());
+    catalog
+        .claim(std::slice::from_ref(&run), Some((&key("a"), at(0))))
+        .await
+        .unwrap();
+    let ended = step(&run, Phase::Verifying);
+    let kept = savepoint(&ended, "kept", 1, Standing::Kept, verified(7));
+    let baseline = Baseline::Listed {
+        at: at(1),
+        files: BTreeMap::new(),
+    };
+    let commit = Commit {
+        savepoints: std::slice::from_ref(&kept),
+        ..plain(&ended)
+    };
+    let (committed, noted) = futures_util::join!(
+        catalog.commit(commit),
+        catalog.record_baseline(&kept.location, &baseline)
+    );
+    assert_eq!((committed, noted), (Ok(()), Ok(())));
+    assert_eq!(commits_in_log(directory.path()) - before, 2);
+    assert_eq!(catalog.run(run.id).await, Ok(Some(ended)));
+    assert_eq!(catalog.savepoints_of(run.id).await, Ok(vec![kept.clone()]));
+    assert_eq!(catalog.baseline(&kept.location).await, Ok(Some(baseline)));
+}
+
+#[tokio::test]
+async fn each_that_asks_at_once_what_is_usual_hears_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    let runs = runs(MANY);
+    catalog.claim(&runs, None).await.unwrap();
+    let steps: Vec<Run> = runs.iter().map(|run| step(run, Phase::Verifying)).collect();
+    // One in two has left a savepoint, each of its own size.
+    let kept: Vec<Option<Savepoint>> = (1..)
+        .zip(&steps)
+        .map(|(bytes, run)| {
+            (bytes % 2 == 0).then(|| savepoint(run, "kept", 1, Standing::Kept, verified(bytes)))
+        })
+        .collect();
+    let commits = steps.iter().zip(&kept).map(|(run, kept)| {
+        catalog.commit(Commit {
+            savepoints: kept.as_slice(),
+            ..plain(run)
+        })
+    });
+    assert!(join_all(commits).await.iter().all(Result::is_ok));
+    let asked = steps.iter().map(|run| catalog.context(&run.application));
+    let contexts = join_all(asked).await;
+    for (bytes, context) in (1..).zip(contexts) {
+        let own = (bytes % 2 == 0).then_some(bytes);
+        assert_eq!(context.unwrap().median_bytes, own);
+    }
+}
+
 /// What SQLite would cut is refused: nothing is recorded under another place's name.
 #[tokio::test]
 async fn a_location_with_a_nul_is_refused_alone() {

@@ -57,6 +57,25 @@ pub async fn considered_only_moves_forward<C: Catalog>(catalog: &C) {
     let claims = catalog.claim(&[], Some((&orders, at(90)))).await;
     assert_eq!(claims, Ok(Vec::new()));
     assert_eq!(until(catalog, &orders, "A", at(100)).await, at(90));
+
+    // Whatever parts of a second there are.
+    let whole = at(91) - nanoseconds(at(91).subsec_nanosecond().into());
+    let parts = [
+        0,
+        1,
+        50_000_000,
+        100_000_000,
+        120_000_000,
+        123_000_000,
+        1_000_000_000,
+    ];
+    for forward in parts.map(|part| whole + nanoseconds(part)) {
+        for considered in [forward, forward - nanoseconds(1), whole] {
+            let claims = catalog.claim(&[], Some((&orders, considered))).await;
+            assert_eq!(claims, Ok(Vec::new()));
+            assert_eq!(until(catalog, &orders, "A", at(100)).await, forward);
+        }
+    }
     assert_eq!(until(catalog, &orders, "B", at(120)).await, at(120));
 }
 
