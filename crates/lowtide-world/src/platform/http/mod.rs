@@ -16,6 +16,8 @@ use lowtide_core::fault::Fault;
 use reqwest::{Method, RequestBuilder, header, redirect, retry};
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::chain::causes;
 use crate::kubernetes::{self, ServiceProxy};
@@ -23,10 +25,17 @@ use crate::text::one_line;
 pub(super) use settings::redacted;
 pub use settings::{Auth, Connection, SettingsError, TIMEOUT};
 
-/// How long to wait for a connection. Together with `DELIVERY_TIMEOUT` no more than what must be
-/// left of an owner's claim when a call is granted (10 s): a request must not arrive when somebody
+/// Requests on their way to one platform at once, as long as it is quick. When hundreds of savepoints
+/// are due, a connection for each costs both sides more than the requests; over these, a platform
+/// that answers within a millisecond is asked thousands of times a second.
+const AT_ONCE: usize = 16;
+/// How long a request waits for its turn among those. A platform that is slow, or hangs, is asked more at
+/// once instead: what one request waits for must not hold the others up.
+const TURN_MAX: Duration = Duration::from_millis(500);
+/// How long to wait for a connection. Together with [`TURN_MAX`] and `DELIVERY_TIMEOUT` no more than what
+/// must be left of an owner's claim when a call is granted (10 s): a request must not arrive when somebody
 /// else owns the run.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long the kernel goes on sending what is not acknowledged (`TCP_USER_TIMEOUT`); by default
 /// it would for a quarter of an hour, even after the connection was given up here.
 #[cfg(target_os = "linux")]
@@ -35,7 +44,7 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for the answer to a request for a savepoint. It must stay below
 /// [`REPEAT_MARGIN`](lowtide_core::run::REPEAT_MARGIN), within which a repeated request has to
 /// arrive, and leave some of it for the commit between the decision to repeat and the request.
-pub(super) const POST_TIMEOUT_MAX: Duration = Duration::from_secs(20);
+pub(super) const POST_TIMEOUT_MAX: Duration = Duration::from_secs(19);
 
 /// What people call who answers at an address.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +66,7 @@ pub(super) struct Endpoint {
     login: Login,
     client: reqwest::Client,
     timeout: Duration,
+    turns: Semaphore,
 }
 
 /// The TLS configuration of who is no platform: the system's roots, and those in a file.
@@ -140,6 +150,7 @@ impl Endpoint {
             login,
             client,
             timeout,
+            turns: Semaphore::new(AT_ONCE),
         })
     }
 
@@ -200,6 +211,7 @@ impl Endpoint {
         timeout: Duration,
         bytes_max: usize,
     ) -> Result<Answer, Trouble> {
+        let _turn = self.turn().await;
         let asked = Instant::now();
         let mut response = request.send().await.map_err(|error| {
             let fault = self.no_answer(&error, timeout);
@@ -245,6 +257,12 @@ impl Endpoint {
             html: declared_html || body.trim_ascii_start().starts_with(b"<"),
             body,
         })
+    }
+
+    /// Waits for a turn, which lasts until the answer is there; `None` after [`TURN_MAX`].
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let turn = timeout(TURN_MAX, self.turns.acquire()).await;
+        turn.ok().and_then(Result::ok)
     }
 
     fn too_large(&self, path: &str, bytes_max: usize) -> Fault {
@@ -349,11 +367,92 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use lowtide_core::run::{CALL_WITHIN, REPEAT_MARGIN};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinSet;
+
     use super::*;
+
+    const ME: Peer = Peer {
+        name: "a test",
+        one: "a test",
+        short: "a test",
+    };
 
     #[test]
     fn a_repeated_request_arrives_within_its_margin() {
-        let margin = Duration::try_from(lowtide_core::run::REPEAT_MARGIN);
-        assert!(margin.is_ok_and(|margin| POST_TIMEOUT_MAX + Duration::from_secs(10) <= margin));
+        let margin = Duration::try_from(REPEAT_MARGIN).unwrap();
+        let commit = Duration::from_secs(10);
+        assert!(POST_TIMEOUT_MAX + TURN_MAX + commit <= margin);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_request_that_is_granted_arrives_while_the_run_is_owned() {
+        let within = Duration::try_from(CALL_WITHIN).unwrap();
+        assert!(TURN_MAX + CONNECT_TIMEOUT + DELIVERY_TIMEOUT <= within);
+    }
+
+    /// A server, and how many connections were made to it.
+    async fn server(answers: bool) -> (Arc<Endpoint>, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let connection = Connection::new(url.parse().unwrap());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let made = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                made.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(serve(stream, answers));
+            }
+        });
+        let endpoint = Endpoint::new(&connection, ME).unwrap();
+        (Arc::new(endpoint), connections)
+    }
+
+    async fn serve(mut stream: TcpStream, answers: bool) {
+        let mut request = [0; 4_096];
+        // The requests have no body, and a connection carries one at a time.
+        while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+            if answers {
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                stream.write_all(answer).await.unwrap();
+            }
+        }
+    }
+
+    fn ask(endpoint: &Arc<Endpoint>, count: usize) -> JoinSet<Result<Answer, Fault>> {
+        (0..count)
+            .map(|_| {
+                let endpoint = Arc::clone(endpoint);
+                async move { endpoint.get("/", 2).await }
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn many_requests_share_few_connections() {
+        let (endpoint, connections) = server(true).await;
+        for answer in ask(&endpoint, 20 * AT_ONCE).join_all().await {
+            assert_eq!(answer.unwrap().status, 200);
+        }
+        assert!(connections.load(Ordering::Relaxed) <= AT_ONCE);
+    }
+
+    /// All of them are on their way in the end, whatever becomes of those before them.
+    #[tokio::test]
+    async fn a_platform_that_hangs_holds_no_request_up() {
+        let (endpoint, connections) = server(false).await;
+        let asking = ask(&endpoint, 3 * AT_ONCE);
+        while connections.load(Ordering::Relaxed) < 3 * AT_ONCE {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        drop(asking);
     }
 }
