@@ -1,6 +1,7 @@
 //! The load generator: the requests of `lowtide run` on Ververica Platform, and nothing else.
 //!
-//! No catalog, no verification, no decisions, every request as soon as those that it depends on are answered.
+//! No catalog, no verification, no decisions, every request as soon as those that it depends on are answered and
+//! it is its turn among those on their way.
 //! It knows how long a savepoint takes and asks for the first time right then, which no real client can. It is
 //! a process of its own, as Lowtide is, so that both pay for starting.
 
@@ -12,9 +13,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 
+/// Requests at once to each server: more are no quicker, as each is a connection to be made.
+const AT_ONCE: usize = 16;
 /// Between two questions about a savepoint that should be complete.
 const ASK_EVERY: Duration = Duration::from_millis(2);
 
@@ -114,6 +117,7 @@ struct Servers {
     vvp: String,
     vvp_token: Secret,
     takes: Duration,
+    turns: Semaphore,
     pods: Option<Pods>,
 }
 
@@ -136,6 +140,7 @@ impl Servers {
             vvp: format!("{}/api/v1/namespaces/default", order.vvp_url),
             vvp_token: order.vvp_token.clone(),
             takes: Duration::from_millis(order.takes_ms),
+            turns: Semaphore::new(AT_ONCE),
             pods: pods.transpose()?,
         })
     }
@@ -153,6 +158,7 @@ impl Servers {
 
     async fn get(&self, path: &str) -> Result<Value> {
         let request = self.http.get(format!("{}{path}", self.vvp));
+        let _turn = self.turns.acquire().await?;
         answer(request, &self.vvp_token).await
     }
 
@@ -166,6 +172,7 @@ impl Servers {
             .http
             .post(format!("{}/savepoints", self.vvp))
             .json(&body);
+        let _turn = self.turns.acquire().await?;
         answer(request, &self.vvp_token).await
     }
 }
