@@ -295,7 +295,11 @@ pub(crate) async fn replace_runs(
     connection: &mut SqliteConnection,
     commits: &[Commit<'_>],
 ) -> Result<Vec<bool>, sqlx::Error> {
-    let done = update_many(connection, &as_rows(commits)).await?;
+    let ids: Vec<String> = sqlx::query_scalar(sql::UPDATE_RUNS)
+        .bind(step_rows(&as_rows(commits)).map_err(unencodable)?)
+        .fetch_all(connection)
+        .await?;
+    let done: BTreeSet<String> = ids.into_iter().collect();
     Ok(commits
         .iter()
         .map(|commit| done.contains(&commit.run.id.to_string()))
@@ -347,19 +351,6 @@ fn unencodable(error: CatalogError) -> sqlx::Error {
     sqlx::Error::Encode(error.into())
 }
 
-/// The ids of the runs whose rows were replaced.
-async fn update_many(
-    connection: &mut SqliteConnection,
-    steps: &[StepRow<'_>],
-) -> Result<BTreeSet<String>, sqlx::Error> {
-    let rows = step_rows(steps).map_err(unencodable)?;
-    let ids: Vec<String> = sqlx::query_scalar(sql::UPDATE_RUNS)
-        .bind(rows)
-        .fetch_all(connection)
-        .await?;
-    Ok(ids.into_iter().collect())
-}
-
 /// A statement about one application, whose first two parameters name it.
 fn about(
     statement: &'static str,
@@ -384,14 +375,8 @@ fn remembered(row: Option<&SqliteRow>, text: &str) -> Result<Option<Timestamp>> 
 /// Replaces the row, if nothing speaks against it. Why it changed nothing is asked only then.
 async fn update(connection: &mut SqliteConnection, commit: &Commit<'_>) -> Result<()> {
     let run = commit.run;
-    let step = StepRow {
-        run,
-        begins: commit.begins,
-        cap: commit.cap,
-        ahead: 0,
-    };
-    match update_many(connection, &[step]).await {
-        Ok(done) if !done.is_empty() => Ok(()),
+    match replace_runs(connection, std::slice::from_ref(commit)).await {
+        Ok(done) if done == [true] => Ok(()),
         Ok(_) => Err(why_refused(connection, commit).await?),
         // The second line of defence: the step did not say that it begins.
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {

@@ -51,34 +51,34 @@ macro_rules! insert_baselines {
 macro_rules! update_runs {
     () => {
         "with step as (
-                       select value ->> 0 as id, value ->> 1 as platform,
-                           value ->> 2 as application, value ->> 3 as origin,
-                           value ->> 4 as nominal_ms, value ->> 5 as phase, value ->> 6 as outcome,
-                           value ->> 7 as owner, value ->> 8 as owner_until_ms,
-                           value ->> 9 as created_ms, value ->> 10 as ended_ms,
-                           value ->> 11 as look_at_ms, value ->> 12 as version,
-                           value ->> 13 as body, value ->> 14 as begins, value ->> 15 as cap,
-                           value ->> 16 as ahead
-                       from json_each($1))
-                   update runs set platform = step.platform, application = step.application,
-                       origin = step.origin, nominal_ms = step.nominal_ms, phase = step.phase,
-                       outcome = step.outcome, owner = step.owner,
-                       owner_until_ms = step.owner_until_ms, created_ms = step.created_ms,
-                       ended_ms = step.ended_ms, look_at_ms = step.look_at_ms,
-                       version = step.version, body = step.body
-                   from step
-                   where runs.id = step.id and runs.version = step.version - 1
-                       and (step.begins = 0 or not exists (
-                           select 1 from runs as other
-                           where other.platform = step.platform
-                               and other.application = step.application
-                               and other.phase not in ('due', 'done') and other.id <> step.id))
-                       and (step.cap is null or step.cap > step.ahead + (
-                           select count(*) from runs as other
-                           where other.platform = step.platform
-                               and other.phase in ('triggering', 'following')
-                               and other.id <> step.id))
-                   returning id"
+              select value ->> 0 as id, value ->> 1 as platform,
+                  value ->> 2 as application, value ->> 3 as origin,
+                  value ->> 4 as nominal_ms, value ->> 5 as phase, value ->> 6 as outcome,
+                  value ->> 7 as owner, value ->> 8 as owner_until_ms,
+                  value ->> 9 as created_ms, value ->> 10 as ended_ms,
+                  value ->> 11 as look_at_ms, value ->> 12 as version,
+                  value ->> 13 as body, value ->> 14 as begins, value ->> 15 as cap,
+                  value ->> 16 as ahead
+              from json_each($1))
+          update runs set platform = step.platform, application = step.application,
+              origin = step.origin, nominal_ms = step.nominal_ms, phase = step.phase,
+              outcome = step.outcome, owner = step.owner,
+              owner_until_ms = step.owner_until_ms, created_ms = step.created_ms,
+              ended_ms = step.ended_ms, look_at_ms = step.look_at_ms,
+              version = step.version, body = step.body
+          from step
+          where runs.id = step.id and runs.version = step.version - 1
+              and (step.begins = 0 or not exists (
+                  select 1 from runs as other
+                  where other.platform = step.platform
+                      and other.application = step.application
+                      and other.phase not in ('due', 'done') and other.id <> step.id))
+              and (step.cap is null or step.cap > step.ahead + (
+                  select count(*) from runs as other
+                  where other.platform = step.platform
+                      and other.phase in ('triggering', 'following')
+                      and other.id <> step.id))
+          returning id"
     };
 }
 

@@ -3,49 +3,31 @@
 //! A slot that is due waits for nothing but its timer, and so does a savepoint that is complete and not
 //! asked about yet: two milliseconds late is a good part of what Lowtide adds to a savepoint.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+#[cfg(target_os = "linux")]
+use tokio::sync::Semaphore;
 
 /// Fine sleeps at once at most. Each is a descriptor and wakes the runtime by itself, while the runtime's own
 /// end together; and of hundreds of savepoints nobody waits for a single one.
+#[cfg(target_os = "linux")]
 const AT_ONCE_MAX: usize = 16;
 
-/// How many there are.
-static SLEEPERS: AtomicUsize = AtomicUsize::new(0);
+/// The turns of those.
+#[cfg(target_os = "linux")]
+static TURNS: Semaphore = Semaphore::const_new(AT_ONCE_MAX);
 
 /// Sleeps for this long: late by some tens of microseconds on Linux, elsewhere and among many others by as
 /// much as the runtime's timer is.
 pub async fn sleep(left: Duration) {
-    let turn = Turn::take();
     #[cfg(target_os = "linux")]
-    if turn.is_fine() && linux::sleep(left).await.is_ok() {
+    if let Ok(_turn) = TURNS.try_acquire()
+        && linux::sleep(left).await.is_ok()
+    {
         return;
     }
     // No descriptor to be had, or not on Linux.
-    drop(turn);
     tokio::time::sleep(left).await;
-}
-
-/// A sleeper, while it is one.
-struct Turn {
-    before: usize,
-}
-
-impl Turn {
-    fn take() -> Self {
-        let before = SLEEPERS.fetch_add(1, Ordering::Relaxed);
-        Self { before }
-    }
-
-    fn is_fine(&self) -> bool {
-        self.before < AT_ONCE_MAX
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        SLEEPERS.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 #[cfg(target_os = "linux")]

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinSet;
 
-/// Requests at once to each server: more are no quicker, as each is a connection to be made.
+/// Requests at once to Ververica Platform: more are no quicker, as each is a connection to be made.
 const AT_ONCE: usize = 16;
 /// Between two questions about a savepoint that should be complete.
 const ASK_EVERY: Duration = Duration::from_millis(2);
@@ -158,6 +158,10 @@ impl Servers {
 
     async fn get(&self, path: &str) -> Result<Value> {
         let request = self.http.get(format!("{}{path}", self.vvp));
+        self.answer(request).await
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value> {
         let _turn = self.turns.acquire().await?;
         answer(request, &self.vvp_token).await
     }
@@ -172,8 +176,7 @@ impl Servers {
             .http
             .post(format!("{}/savepoints", self.vvp))
             .json(&body);
-        let _turn = self.turns.acquire().await?;
-        answer(request, &self.vvp_token).await
+        self.answer(request).await
     }
 }
 
