@@ -33,6 +33,9 @@ pub const SECRET_KEY: &str = "testbench-secret";
 /// The region it says it is in.
 pub const REGION: &str = "us-east-1";
 
+/// Says 200 once objects, buckets and users are loaded (`ClusterCheckHandler`); `/minio/health/ready` says so
+/// as soon as the server listens.
+const READY: &str = "/minio/health/cluster";
 /// What it keeps, in its folder.
 const DATA: &str = "data";
 /// Requests under way at once, where many objects are made.
@@ -73,7 +76,7 @@ impl S3Server {
             .env("HOME", folder);
         let is_ready = |status| status == 200;
         Ok(Self {
-            server: Server::start(place, command, "/minio/health/ready", is_ready)?,
+            server: Server::start(place, command, READY, is_ready)?,
             runtime: tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
                 .enable_all()
