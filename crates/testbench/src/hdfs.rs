@@ -19,6 +19,8 @@ const JARS: [&str; 7] = [
     "org.slf4j:slf4j-nop:1.7.36",
 ];
 const CLASS: &str = "HdfsServer";
+/// What the program makes once the data node is there, too; the name node answers long before.
+const READY: &str = "/webhdfs/v1/ready?op=GETFILESTATUS";
 const SOURCE: &str = include_str!("../java/HdfsServer.java");
 
 /// A running cluster on loopback; when it is dropped it is killed, and its files are removed.
@@ -41,9 +43,8 @@ impl HdfsServer {
         let path = format!("{}:{}", lib.join("*").display(), program.display());
         command.args(["-cp", &path, CLASS]);
         command.arg(place.folder().join("data")).arg(place.port());
-        // It answers with its page before it lists anything.
-        let list = "/webhdfs/v1/?op=LISTSTATUS";
-        Server::start(place, command, list, |status| status == 200).map(|server| Self { server })
+        let is_ready = |status| status == 200;
+        Server::start(place, command, READY, is_ready).map(|server| Self { server })
     }
 
     /// The address of its name node's HTTP server: `http://127.0.0.1:PORT`.
