@@ -90,12 +90,12 @@ async fn together(readers: &Pool<Sqlite>, group: &[Asked]) -> Result<Vec<Context
         .await
         .map_err(broken(DOING))?;
     let unlike = |what: &str| CatalogError::Broken(format!("{DOING}: {what}"));
-    let measures: Vec<Measures> =
+    let (company, measures): (u32, Vec<Measures>) =
         serde_json::from_str(&text).map_err(|error| unlike(&error.to_string()))?;
     let mut contexts = vec![None; group.len()];
     for (index, durations_ms, state_bytes) in measures {
         let known = |values: Vec<Option<u64>>| values.into_iter().flatten().collect();
-        let context = Context::of_measures(known(durations_ms), known(state_bytes));
+        let context = Context::of_measures(known(durations_ms), known(state_bytes), company);
         if let Some(place) = contexts.get_mut(index) {
             *place = Some(context);
         }

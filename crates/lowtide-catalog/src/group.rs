@@ -16,6 +16,7 @@
 mod one_go;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use lowtide_core::baseline::Baseline;
@@ -39,6 +40,12 @@ type Answers = Vec<Option<Result<Vec<Claim>>>>;
 /// Writes in one transaction at most: other processes wait for the file meanwhile, and a write
 /// takes a tenth of a millisecond.
 const GROUP_MAX: usize = 256;
+/// After so many writes, each of which adds some pages to the log, the log is folded into the file as soon as nobody
+/// has anything to write [for so long](QUIET): savepoints are then under way. Otherwise it is SQLite that folds it, at
+/// the end of a commit that somebody waits for.
+const FOLD_AFTER: usize = 100;
+/// Longer than a savepoint takes to be accepted, shorter than most take.
+const QUIET: Duration = Duration::from_millis(50);
 /// The largest baseline, in bytes, that is recorded together with others: a whole group of them has to have
 /// room in memory, several times. Those of most savepoints have a few hundred.
 const BASELINE_AT_ONCE_MAX: usize = 16 * 1024;
@@ -157,7 +164,17 @@ impl Writes {
 
 async fn write_all(writer: Pool<Sqlite>, mut waiting: mpsc::Receiver<Asked>) {
     let mut group = Vec::with_capacity(GROUP_MAX);
-    while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
+    let mut unfolded = 0;
+    loop {
+        if unfolded >= FOLD_AFTER && is_quiet(&mut waiting, &mut group).await {
+            // A log that stays as it is costs no more than time later.
+            let _ = sqlx::query(sql::FOLD).execute(&writer).await;
+            unfolded = 0;
+        }
+        if group.is_empty() && waiting.recv_many(&mut group, GROUP_MAX).await == 0 {
+            return;
+        }
+        unfolded += group.len();
         // Who has stopped waiting may not be told that it was done: then better it is not.
         group.retain(|asked| !asked.reply.is_closed());
         one_go::answer(&writer, &mut group).await;
@@ -177,6 +194,12 @@ async fn write_all(writer: Pool<Sqlite>, mut waiting: mpsc::Receiver<Asked>) {
             }
         }
     }
+}
+
+/// Whether nobody writes for a while; else what is to be written is in the group.
+async fn is_quiet(waiting: &mut mpsc::Receiver<Asked>, group: &mut Vec<Asked>) -> bool {
+    let coming = waiting.recv_many(group, GROUP_MAX);
+    tokio::time::timeout(QUIET, coming).await.is_err()
 }
 
 /// What came of a group.

@@ -48,6 +48,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("../migrations/0002_triggered.sql")),
     (3, include_str!("../migrations/0003_adopted.sql")),
     (4, include_str!("../migrations/0004_baseline.sql")),
+    (5, include_str!("../migrations/0005_measures.sql")),
 ];
 
 /// Why a catalog could not be opened.
@@ -284,6 +285,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .filename(path)
         .busy_timeout(BUSY_WAIT)
         .foreign_keys(true)
+        // What a statement for hundreds of rows keeps so that it can be taken back.
+        .pragma("temp_store", "memory")
         // With NORMAL, a power cut may take a commit back: then a savepoint is taken twice.
         .synchronous(SqliteSynchronous::Full)
         .disable_statement_logging()

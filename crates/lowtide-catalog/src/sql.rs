@@ -47,25 +47,21 @@ macro_rules! insert_baselines {
 
 /// Steps, as [`crate::rows::step_rows`] makes them: each if the row has the version before, if no other run of the
 /// application is under way (where that is asked), and if, with those of the platform that come before it here,
-/// fewer than its cap are.
+/// fewer than its cap are. Whose run it is, and of when, never changes: indexes of that are left alone.
 macro_rules! update_runs {
     () => {
         "with step as (
               select value ->> 0 as id, value ->> 1 as platform,
-                  value ->> 2 as application, value ->> 3 as origin,
-                  value ->> 4 as nominal_ms, value ->> 5 as phase, value ->> 6 as outcome,
+                  value ->> 2 as application, value ->> 5 as phase, value ->> 6 as outcome,
                   value ->> 7 as owner, value ->> 8 as owner_until_ms,
-                  value ->> 9 as created_ms, value ->> 10 as ended_ms,
+                  value ->> 10 as ended_ms,
                   value ->> 11 as look_at_ms, value ->> 12 as version,
                   value ->> 13 as body, value ->> 14 as begins, value ->> 15 as cap,
                   value ->> 16 as ahead
               from json_each($1))
-          update runs set platform = step.platform, application = step.application,
-              origin = step.origin, nominal_ms = step.nominal_ms, phase = step.phase,
-              outcome = step.outcome, owner = step.owner,
-              owner_until_ms = step.owner_until_ms, created_ms = step.created_ms,
-              ended_ms = step.ended_ms, look_at_ms = step.look_at_ms,
-              version = step.version, body = step.body
+          update runs set phase = step.phase, outcome = step.outcome, owner = step.owner,
+              owner_until_ms = step.owner_until_ms, ended_ms = step.ended_ms,
+              look_at_ms = step.look_at_ms, version = step.version, body = step.body
           from step
           where runs.id = step.id and runs.version = step.version - 1
               and (step.begins = 0 or not exists (
@@ -113,6 +109,8 @@ statements! {
     JOURNAL_WAL = "pragma journal_mode = wal";
     /// In pages; 16 MB, which is what several hundred runs write from their claim to their end.
     FOLD_LATER = "pragma wal_autocheckpoint = 4000";
+    /// As far as nobody reads what is in the log; waits for nobody.
+    FOLD = "pragma wal_checkpoint(passive)";
     SCHEMA_VERSION = "select coalesce(max(version), 0) from schema_version";
     RECORD_VERSION = "insert into schema_version (version, applied_ms)
                       values ($1, cast(unixepoch('subsec') * 1000 as integer))";
@@ -215,15 +213,19 @@ statements! {
     RELEASE_READINGS = "update reading_claims set until_ms = 0 where holder = $1";
     END_READING_CLAIM = "delete from reading_claims where location = $1";
 
-    /// Of pairs of platform and application: for each its place among them, durations and sizes. All in one
-    /// text, as each row would be a message from SQLite's thread.
-    MEASURES = "select json_group_array(json(
+    /// Of pairs of platform and application: how many runs are triggered; and for each of the pairs its place among
+    /// them, durations and sizes. All in one text, as each row would be a message from SQLite's thread. The phases,
+    /// and the last conditions on savepoints, are those of indexes.
+    MEASURES = "select json_array(
+                (select count(*) from runs where phase in ('triggering', 'following')),
+                json_group_array(json(
                     (select json_array(asked.key, json_group_array(duration_ms),
                          json_group_array(state_bytes))
                      from (select duration_ms, state_bytes from savepoints
                            where platform = asked.value ->> 0 and application = asked.value ->> 1
-                               and standing = 'kept' and verification = 'verified'
-                           order by taken_ms desc, location desc limit $2))))
+                               and standing = 'kept'
+                               and verification = 'verified' and standing <> 'orphan'
+                           order by taken_ms desc, location desc limit $2)))))
                 from json_each($1) as asked";
 
     SCHEDULE = "select schedule, considered_until from schedules

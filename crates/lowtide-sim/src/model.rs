@@ -148,7 +148,7 @@ impl Model {
     pub fn under_way(&self, platform: &PlatformName, except: RunId) -> usize {
         self.open()
             .filter(|run| run.id != except && run.application.platform == *platform)
-            .filter(|run| matches!(run.phase, Phase::Triggering | Phase::Following))
+            .filter(|run| run.is_triggered())
             .count()
     }
 
@@ -261,7 +261,9 @@ impl Model {
             .filter_map(|one| one.verification.report())
             .map(|report| report.state_bytes)
             .collect();
-        Context::of_measures(durations, sizes)
+        let triggered = self.open().filter(|run| run.is_triggered());
+        let company = u32::try_from(triggered.count()).unwrap_or(u32::MAX);
+        Context::of_measures(durations, sizes, company)
     }
 
     /// See [`lowtide_core::ports::Catalog::schedule`].

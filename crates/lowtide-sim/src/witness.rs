@@ -280,10 +280,9 @@ impl State {
                 self.violate(now, Invariant::OneRunAtATime, app, text);
             }
         }
-        let goes = |run: &Run| matches!(run.phase, Phase::Triggering | Phase::Following);
         // What was read and is none of its own savepoint leads back to looking for that, which
         // was asked for under the cap.
-        if goes(run) && !goes(before) && before.phase != Phase::Verifying {
+        if run.is_triggered() && !before.is_triggered() && before.phase != Phase::Verifying {
             let ix = self.platform_ix(&run.application.platform);
             let under_way = self.model.under_way(&run.application.platform, run.id) + 1;
             if under_way > self.platforms[ix].cap as usize {

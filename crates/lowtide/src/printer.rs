@@ -1,8 +1,11 @@
 //! Decides what is shown and where: results to stdout in the form asked for, words for people to
 //! stderr.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
+use anstream::adapter::strip_str;
+use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 
@@ -62,7 +65,8 @@ impl Printer {
 
     /// Prints text as it is.
     pub fn to_stdout(self, text: &str) -> Result<(), Trouble> {
-        let mut stream = AutoStream::new(io::stdout().lock(), self.choice(&io::stdout()));
+        let mut stream = io::stdout().lock();
+        let text = self.coloured(text, &stream);
         match stream
             .write_all(text.as_bytes())
             .and_then(|()| stream.flush())
@@ -79,8 +83,18 @@ impl Printer {
 
     /// Says something to people, on stderr. That nobody listens is no trouble.
     pub fn say(self, text: &str) {
-        let mut stream = AutoStream::new(io::stderr().lock(), self.choice(&io::stderr()));
+        let mut stream = io::stderr().lock();
+        let text = self.coloured(text, &stream);
         let _ = stream.write_all(text.as_bytes());
+    }
+
+    /// The text as the stream shall have it, in one piece: each piece is a system call, and wakes whoever reads.
+    fn coloured<'a>(self, text: &'a str, stream: &impl RawStream) -> Cow<'a, str> {
+        if self.choice(stream) == ColorChoice::Never {
+            Cow::Owned(strip_str(text).to_string())
+        } else {
+            Cow::Borrowed(text)
+        }
     }
 
     /// Whether colours go to stderr.
@@ -88,7 +102,7 @@ impl Printer {
         self.choice(&io::stderr()) != ColorChoice::Never
     }
 
-    fn choice(self, stream: &impl anstream::stream::RawStream) -> ColorChoice {
+    fn choice(self, stream: &impl RawStream) -> ColorChoice {
         match self.color {
             Color::Always => ColorChoice::Always,
             Color::Never => ColorChoice::Never,

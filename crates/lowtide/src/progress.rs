@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -25,8 +25,11 @@ const TURN_EVERY: Duration = Duration::from_millis(120);
 enum Way {
     /// To a terminal, moving.
     Bars(MultiProgress),
-    /// To stderr, a line each.
-    Lines(Printer),
+    /// To stderr, a line each; what is said at the same moment goes there together.
+    Lines {
+        printer: Printer,
+        unsaid: Mutex<String>,
+    },
     /// To the log.
     Log,
 }
@@ -47,28 +50,31 @@ pub struct Progress {
 
 impl Progress {
     /// For people who wait: spinners where stderr is a terminal, else lines.
-    pub fn for_people(printer: Printer) -> Self {
+    pub fn for_people(printer: Printer) -> Arc<Self> {
         Self::new(if std::io::stderr().is_terminal() {
             Way::Bars(MultiProgress::new())
         } else {
-            Way::Lines(printer)
+            Way::Lines {
+                printer,
+                unsaid: Mutex::default(),
+            }
         })
     }
 
     /// For `serve`.
-    pub fn to_log() -> Self {
+    pub fn to_log() -> Arc<Self> {
         Self::new(Way::Log)
     }
 
-    fn new(way: Way) -> Self {
-        Self {
+    fn new(way: Way) -> Arc<Self> {
+        Arc::new(Self {
             way,
             shown: Mutex::default(),
-        }
+        })
     }
 
     /// A run as it is now.
-    pub fn saw(&self, run: &Run) {
+    pub fn saw(self: &Arc<Self>, run: &Run) {
         let line = status::line(run);
         // Whatever panicked meanwhile, the lines in the map are whole.
         let mut all = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +91,9 @@ impl Progress {
                     bar.finish();
                 }
             }
-            Way::Lines(printer) => printer.say(&format!("{}: {line}\n", run.application)),
+            Way::Lines { unsaid, .. } => {
+                self.say_soon(unsaid, &format!("{}: {line}\n", run.application));
+            }
             Way::Log => log(run, &line),
         }
         if run.outcome.is_some() && matches!(self.way, Way::Log) {
@@ -98,18 +106,49 @@ impl Progress {
     /// are taken away.
     pub fn has_told(&self, run: &Run) -> bool {
         let all = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(self.way, Way::Lines(_))
+        matches!(self.way, Way::Lines { .. })
             && all
                 .get(&run.id)
                 .is_some_and(|shown| shown.line == status::line(run))
     }
 
-    /// Takes the spinners away, so that results stand alone.
+    /// Says a line once all tasks that are ready now have had their turn: a commit wakes hundreds of runs, each of
+    /// which has one to say.
+    fn say_soon(self: &Arc<Self>, unsaid: &Mutex<String>, line: &str) {
+        let mut unsaid = unsaid.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = unsaid.is_empty();
+        unsaid.push_str(line);
+        if is_first {
+            let progress = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::task::yield_now().await;
+                progress.say_all();
+            });
+        }
+    }
+
+    fn say_all(&self) {
+        if let Way::Lines { printer, unsaid } = &self.way {
+            let text = std::mem::take(&mut *unsaid.lock().unwrap_or_else(PoisonError::into_inner));
+            if !text.is_empty() {
+                printer.say(&text);
+            }
+        }
+    }
+
+    /// Says what is still to be said, and takes the spinners away, so that results stand alone.
     pub fn end(&self) {
+        self.say_all();
         if let Way::Bars(bars) = &self.way {
             // A terminal that is gone needs no clearing.
             let _ = bars.clear();
         }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.say_all();
     }
 }
 

@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use lowtide_core::baseline::Baseline;
 use lowtide_core::ports::{Catalog as _, CatalogError, Claim, Commit};
 use lowtide_core::run::{Phase, Run};
 use lowtide_core::savepoint::{Savepoint, Standing};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 
 use super::open_in;
 use super::records::{at, key, savepoint, slot, step, verified};
 
 /// Runs that are there at once: more than one group holds.
 const MANY: usize = 400;
+/// So few that SQLite does not fold the log by itself.
+const FEW: usize = 120;
 
 fn plain(run: &Run) -> Commit<'_> {
     Commit {
@@ -44,6 +49,34 @@ fn commits_in_log(directory: &Path) -> usize {
         .chunks_exact(FRAME_HEADER + page)
         .filter(|frame| frame[8..16] == *salt && frame[4..8] != [0; 4])
         .count()
+}
+
+/// How many runs the file has, without its log.
+async fn runs_in_file(directory: &Path) -> i64 {
+    let copy = tempfile::tempdir().unwrap();
+    let path = copy.path().join("catalog.db");
+    fs::copy(directory.join("catalog.db"), &path).unwrap();
+    let options = SqliteConnectOptions::new().filename(&path);
+    let mut connection = options.connect().await.unwrap();
+    let count = sqlx::query_scalar("select count(*) from runs")
+        .fetch_one(&mut connection)
+        .await;
+    // A copy made while the file is written, or before it has a schema.
+    count.unwrap_or(0)
+}
+
+#[tokio::test]
+async fn the_log_is_folded_when_nobody_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    let runs = runs(FEW);
+    let new: Vec<[Run; 1]> = runs.into_iter().map(|run| [run]).collect();
+    let claims = join_all(new.iter().map(|run| catalog.claim(run, None))).await;
+    assert!(claims.iter().all(Result::is_ok));
+    let wanted = i64::try_from(FEW).unwrap();
+    while runs_in_file(directory.path()).await < wanted {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

@@ -186,7 +186,7 @@ impl Model {
             others().any(|other| other.application == run.application && is_between(other));
         let triggered = others()
             .filter(|other| other.application.platform == run.application.platform)
-            .filter(|other| matches!(other.phase, Phase::Triggering | Phase::Following))
+            .filter(|other| other.is_triggered())
             .count();
         // Here the index speaks where the step does not say that it begins.
         if under_way && (commit.begins || is_between(run)) {
@@ -277,12 +277,14 @@ impl Model {
             .collect();
         good.sort_by_key(|known| std::cmp::Reverse((known.taken_at, known.location.clone())));
         good.truncate(CONTEXT_SAVEPOINTS);
+        let triggered = self.runs.iter().filter(|run| run.is_triggered()).count();
         Context::of_measures(
             good.iter().filter_map(|known| known.duration_ms).collect(),
             good.iter()
                 .filter_map(|known| known.verification.report())
                 .map(|report| report.state_bytes)
                 .collect(),
+            u32::try_from(triggered).unwrap_or(u32::MAX),
         )
     }
 }

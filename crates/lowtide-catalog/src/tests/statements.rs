@@ -87,3 +87,24 @@ async fn what_each_step_asks_reads_only_what_is_under_way() {
         );
     }
 }
+
+/// Through another index it would read the rows themselves, most of which is their body.
+#[tokio::test]
+async fn what_is_known_of_many_savepoints_is_read_without_their_bodies() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open_in(directory.path()).await;
+    for statement in [sql::MEASURES, sql::READINGS] {
+        let explain = sqlx::AssertSqlSafe(format!("explain query plan {statement}"));
+        let plan = sqlx::query(explain)
+            .fetch_all(&catalog.writer)
+            .await
+            .unwrap();
+        let details: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        assert!(
+            details
+                .iter()
+                .any(|detail| detail.contains("INDEX savepoints_verified")),
+            "{details:?}: {statement}"
+        );
+    }
+}

@@ -698,6 +698,11 @@ impl Run {
             .is_some_and(|owner| owner.who == *who && owner.until > now)
     }
 
+    /// Whether its savepoint is waited for: what counts against the cap of its platform.
+    pub fn is_triggered(&self) -> bool {
+        matches!(self.phase, Phase::Triggering | Phase::Following)
+    }
+
     /// Whether somebody's claim on it stands at this moment.
     pub fn has_live_owner(&self, now: Timestamp) -> bool {
         self.owner.as_ref().is_some_and(|owner| owner.until > now)

@@ -3,7 +3,7 @@
 
 use jiff::SignedDuration;
 
-use super::seen::Usual;
+use super::seen::{Context, Usual};
 use crate::name::RunId;
 
 /// Longest wait between two questions, in seconds: what takes minutes may be seen a minute late.
@@ -39,6 +39,16 @@ const NEAR_QUESTIONS: f64 = 13.0;
 /// How long a question takes at least, in seconds, as a `JobManager` needs twice that even for a neighbour:
 /// only what is left of the time between two questions is waited.
 const ROUND_TRIP_S: f64 = 0.000_5;
+/// What a question costs in processor time, in seconds, both sides together.
+const QUESTION_S: f64 = 0.000_1;
+/// It is a crowd where one question about each takes longer than this share of a savepoint: then questions that are
+/// too early make all of them late.
+const CROWD_SHARE: f64 = 0.05;
+/// In a crowd one run of so many asks as if it were alone, and finds out when the end really is; the others of its
+/// application go by that.
+const SCOUT_ONE_IN: u8 = 4;
+/// Where fewer savepoints are known than this, every run is a scout.
+const KNOWN: usize = 5;
 /// Up to this multiple of the usual time a savepoint is slow, and asked about after each such share of its
 /// time: most end there that did not end as usual. Beyond, nobody knows what it is.
 const SLOW_UNTIL: f64 = 2.5;
@@ -50,16 +60,17 @@ const BACKOFF_FIRST_MS: u64 = 500;
 const BACKOFF_LAST_MS: u64 = 30_000;
 
 /// How long to wait before asking again about a savepoint that was accepted `elapsed` ago, where
-/// earlier ones took what is `usual`.
+/// earlier ones took what is usual.
 ///
 /// The wait grows with the time passed, so that the answer is late by a share of the savepoint's
 /// own time and the number of questions grows with its logarithm: at most 40 for ten minutes.
 /// Where earlier savepoints tell how long this one will take, the questions are saved for the
-/// time around its end.
-pub fn poll_delay(elapsed: SignedDuration, usual: Option<Usual>) -> SignedDuration {
+/// time around its end; in a crowd most of these are saved, too.
+pub fn poll_delay(run: RunId, elapsed: SignedDuration, context: &Context) -> SignedDuration {
     let elapsed = elapsed.as_secs_f64().max(0.0);
-    let delay = match usual.filter(|usual| usual.middle.is_positive()) {
-        Some(usual) => with_history(elapsed, usual),
+    let usual = context.usual.filter(|usual| usual.middle.is_positive());
+    let delay = match usual {
+        Some(usual) => with_history(elapsed, usual, goes_by_others(run, usual, context.company)),
         None => without_history(elapsed),
     };
     SignedDuration::from_secs_f64(delay.min(POLL_S_MAX))
@@ -71,10 +82,15 @@ fn without_history(elapsed: f64) -> f64 {
     (share * elapsed).max(POLL_S_MIN)
 }
 
-fn with_history(elapsed: f64, usual: Usual) -> f64 {
+fn with_history(elapsed: f64, usual: Usual, goes_by_others: bool) -> f64 {
     let middle = usual.middle.as_secs_f64();
-    let early = (usual.early.as_secs_f64().min(middle) - ANSWER_S).max(0.0);
-    let (probe_at, near_from) = (early * PROBE_AT, early * NEAR_FROM);
+    let seen_early = usual.early.as_secs_f64().min(middle);
+    let early = (seen_early - ANSWER_S).max(0.0);
+    let (probe_at, near_from) = if goes_by_others {
+        (seen_early, seen_early)
+    } else {
+        (early * PROBE_AT, early * NEAR_FROM)
+    };
     let near_until = middle * NEAR_UNTIL;
     if elapsed < probe_at {
         // In case that it is quicker than ever; but come back right when the end is near.
@@ -96,6 +112,13 @@ fn with_history(elapsed: f64, usual: Usual) -> f64 {
     }
 }
 
+/// Whether the run leaves it to other runs of its application to find out when exactly a savepoint ends.
+fn goes_by_others(run: RunId, usual: Usual, company: u32) -> bool {
+    let is_crowd = f64::from(company) * QUESTION_S > usual.early.as_secs_f64() * CROWD_SHARE;
+    let is_scout = run.as_bytes()[0].is_multiple_of(SCOUT_ONE_IN);
+    is_crowd && usual.known >= KNOWN && !is_scout
+}
+
 /// Full-jitter backoff after `faults` faults in a row: anywhere between nothing and a bound that
 /// doubles. The jitter is drawn from the run and the count, so that the same row decides the
 /// same.
@@ -114,8 +137,15 @@ pub fn backoff(run: RunId, faults: u32) -> SignedDuration {
 mod tests {
     use super::*;
 
+    const SCOUT: RunId = RunId::from_bytes([0; 16]);
+    const OTHER: RunId = RunId::from_bytes([1; 16]);
+
     /// How many questions, the last of which is answered as soon as can be, and how late that one is put.
-    fn questions(total: SignedDuration, usual: Option<Usual>) -> (u32, SignedDuration) {
+    fn questions(total: SignedDuration, context: &Context) -> (u32, SignedDuration) {
+        questions_of(OTHER, total, context)
+    }
+
+    fn questions_of(run: RunId, total: SignedDuration, context: &Context) -> (u32, SignedDuration) {
         let round_trip = SignedDuration::from_secs_f64(ROUND_TRIP_S);
         let mut at = SignedDuration::ZERO;
         let mut count = 0;
@@ -123,20 +153,36 @@ mod tests {
             if count > 0 {
                 at += round_trip;
             }
-            at += poll_delay(at, usual);
+            at += poll_delay(run, at, context);
             count += 1;
         }
         (count, at - total)
     }
 
+    /// One savepoint, many savepoints of this application known.
+    fn alone(early: SignedDuration, middle: SignedDuration) -> Context {
+        in_company(early, middle, 1)
+    }
+
+    fn in_company(early: SignedDuration, middle: SignedDuration, company: u32) -> Context {
+        Context {
+            usual: Some(Usual {
+                early,
+                middle,
+                known: 20,
+            }),
+            median_bytes: None,
+            company,
+        }
+    }
+
     /// What was usual for a savepoint that now takes `total`: shorter, longer, always the same,
-    /// and now this and now that.
-    fn histories(total: SignedDuration) -> impl Iterator<Item = Usual> {
+    /// and now this and now that; alone and among many.
+    fn histories(total: SignedDuration) -> impl Iterator<Item = Context> {
         let middles = [1, 2, 3, 5, 10, 100, 10_000].map(|share| total / share);
         middles.into_iter().chain([total * 2]).flat_map(|middle| {
-            [1, 2, 5, 100].map(|share| Usual {
-                early: middle / share,
-                middle,
+            [1, 2, 5, 100].into_iter().flat_map(move |share| {
+                [1, 200, 5_000].map(|company| in_company(middle / share, middle, company))
             })
         })
     }
@@ -145,11 +191,11 @@ mod tests {
     fn at_most_forty_questions_for_ten_minutes() {
         for seconds in 1..=600 {
             let total = SignedDuration::from_secs(seconds);
-            for usual in histories(total).map(Some).chain([None]) {
-                let (count, _) = questions(total, usual);
+            for context in histories(total).chain([Context::default()]) {
+                let (count, _) = questions(total, &context);
                 assert!(
                     count <= 40,
-                    "{count} questions for {seconds} s, where {usual:?} is usual"
+                    "{count} questions for {seconds} s, with {context:?}"
                 );
             }
         }
@@ -162,26 +208,39 @@ mod tests {
         for ms in [20, 40, 400, 4_000, 400_000] {
             let total = SignedDuration::from_millis(ms);
             for early in [total, total * 2 / 3] {
-                let usual = Usual {
-                    early,
-                    middle: total,
-                };
-                let (_, late) = questions(total, Some(usual));
+                let (_, late) = questions(total, &alone(early, total));
                 assert!(late <= total / 20 + round_trip, "{late:?} late for {ms} ms");
             }
         }
     }
 
     #[test]
+    fn in_a_crowd_most_ask_once() {
+        let total = SignedDuration::from_millis(200);
+        let context = in_company(total, total, 200);
+        assert_eq!(questions(total, &context), (1, SignedDuration::ZERO));
+        assert_eq!(
+            questions_of(SCOUT, total, &context),
+            questions(total, &alone(total, total))
+        );
+    }
+
+    #[test]
+    fn company_matters_little_to_what_takes_long() {
+        let total = SignedDuration::from_secs(60);
+        let early = total * 9 / 10;
+        let (_, late_alone) = questions(total, &alone(early, total));
+        let (_, late) = questions(total, &in_company(early, total, 200));
+        assert!(late <= late_alone + total / 100, "{late:?}, {late_alone:?}");
+    }
+
+    #[test]
     fn a_slow_one_is_late_by_an_eighth_at_most() {
         for ms in [20, 40, 400, 4_000, 400_000] {
-            let usual = Usual {
-                early: SignedDuration::from_millis(ms),
-                middle: SignedDuration::from_millis(ms),
-            };
+            let usual = SignedDuration::from_millis(ms);
             for percent in (110..250).step_by(10) {
                 let total = SignedDuration::from_millis(ms) * percent / 100;
-                let (_, late) = questions(total, Some(usual));
+                let (_, late) = questions(total, &alone(usual, usual));
                 assert!(
                     late <= total / 8 + SignedDuration::from_millis(1),
                     "{late:?} late for {total:?}, where {ms} ms are usual"
@@ -198,13 +257,10 @@ mod tests {
             let answer = SignedDuration::from_millis(answer_ms);
             let mut seen = total * 3 / 2 + answer;
             for _ in 0..10 {
-                let usual = Usual {
-                    early: seen,
-                    middle: seen,
-                };
+                let context = alone(seen, seen);
                 let mut at = SignedDuration::ZERO;
                 while at < total {
-                    at += poll_delay(at, Some(usual)) + answer;
+                    at += poll_delay(OTHER, at, &context) + answer;
                 }
                 seen = at;
             }
@@ -215,11 +271,44 @@ mod tests {
         }
     }
 
+    /// In a crowd the scouts of an application tell the others.
+    #[test]
+    fn a_late_beginning_is_made_up_for_in_a_crowd() {
+        let total = SignedDuration::from_millis(200);
+        let answer = SignedDuration::from_millis(20);
+        let mut seen = vec![total * 3 / 2 + answer];
+        for number in 0..40 {
+            let mut latest: Vec<_> = seen.iter().rev().take(20).copied().collect();
+            latest.sort();
+            let mut context = in_company(
+                latest[(latest.len() - 1) / 10],
+                latest[(latest.len() - 1) / 2],
+                200,
+            );
+            context.usual = context.usual.map(|usual| Usual {
+                known: latest.len(),
+                ..usual
+            });
+            let run = RunId::from_bytes([number; 16]);
+            let mut at = SignedDuration::ZERO;
+            while at < total {
+                at += poll_delay(run, at, &context) + answer;
+            }
+            seen.push(at);
+        }
+        let last = seen.split_off(30);
+        assert!(
+            last.iter()
+                .all(|seen| *seen <= total * 21 / 20 + answer * 2),
+            "{last:?}"
+        );
+    }
+
     #[test]
     fn without_history_it_is_late_by_half_at_most() {
         for ms in [20, 40, 400, 4_000, 100_000] {
             let total = SignedDuration::from_millis(ms);
-            let (_, late) = questions(total, None);
+            let (_, late) = questions(total, &Context::default());
             assert!(late <= total / 2, "{late:?} late for {ms} ms");
         }
     }

@@ -150,6 +150,8 @@ pub struct Context {
     pub usual: Option<Usual>,
     /// The median state size of the application's good savepoints, in bytes.
     pub median_bytes: Option<u64>,
+    /// How many runs were waiting for a savepoint when this was read, whoever walks them.
+    pub company: u32,
 }
 
 /// How long an application's savepoints usually take.
@@ -159,6 +161,8 @@ pub struct Usual {
     pub early: SignedDuration,
     /// Half of them were.
     pub middle: SignedDuration,
+    /// How many savepoints tell so.
+    pub known: usize,
 }
 
 /// How many of the application's latest good savepoints count for its medians: enough to level
@@ -169,10 +173,12 @@ impl Context {
     /// What is usual by the latest [`CONTEXT_SAVEPOINTS`] good kept savepoints: durations in
     /// milliseconds, where known, and state sizes in bytes. Quantiles are values that were
     /// really seen: of an even number, the median is the smaller of the two in the middle.
-    pub fn of_measures(durations_ms: Vec<u64>, state_bytes: Vec<u64>) -> Self {
+    /// With how many runs are [waiting for a savepoint](Self::company).
+    pub fn of_measures(durations_ms: Vec<u64>, state_bytes: Vec<u64>, company: u32) -> Self {
         Self {
             usual: usual(durations_ms),
             median_bytes: median(state_bytes),
+            company,
         }
     }
 }
@@ -187,6 +193,7 @@ fn usual(mut durations_ms: Vec<u64>) -> Option<Usual> {
     Some(Usual {
         early: at(last / 10)?,
         middle: at(last / 2)?,
+        known: durations_ms.len(),
     })
 }
 

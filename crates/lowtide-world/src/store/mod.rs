@@ -17,7 +17,7 @@ pub mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -25,11 +25,13 @@ use lowtide_core::baseline::Listed;
 use lowtide_core::fault::Fault;
 use lowtide_core::name::Location;
 use lowtide_core::run::Found;
-use lowtide_core::verify::{self, FileSeen, Metadata, ParseError, Reading, SizeRule};
+use lowtide_core::verify::{self, FileSeen, Metadata, ParseError, Reading};
 use opendal::Operator;
 
 use place::{Object, Place, Root};
 use settings::StoreSettings;
+
+use crate::turns::Turns;
 
 /// Flink's name for the file that makes a directory a savepoint (`AbstractFsCheckpointStorageAccess`).
 const METADATA: &str = "_metadata";
@@ -38,6 +40,9 @@ const METADATA_BYTES_MAX: u64 = 256 << 20;
 /// Up to this many bytes a `_metadata` is read by whoever asked: that takes less than to have it done
 /// elsewhere.
 const PARSED_AT_ONCE_MAX: usize = 16 << 10;
+/// Looks at mounted file systems at once, as long as they are quick: each is a thread, and what answers from memory
+/// does so no quicker to more than there are processors.
+const LOCAL_AT_ONCE: usize = 8;
 /// Most entries of a savepoint's directory: the largest jobs have some hundred thousand files.
 const ENTRIES_MAX: usize = 2_000_000;
 /// Most directories in an attempt's own one: Flink makes one for each request that it accepts.
@@ -71,11 +76,54 @@ impl Opened {
     }
 }
 
-/// The stores that a configuration tells of, and the clients of those that were asked so far.
+/// What is known of a savepoint's directory and of the files that its `_metadata` references.
+struct Looked {
+    directory: Location,
+    opened: Opened,
+    metadata: Option<Result<Metadata, ParseError>>,
+    sought: Sought,
+}
+
+/// The files that a savepoint references, and where those are to be found of which nothing is known yet.
 #[derive(Default)]
+struct Sought {
+    files: Vec<FileSeen>,
+    listed: BTreeMap<Location, Listed>,
+    /// On file systems: which of the files, where, and whether it is the savepoint's own.
+    local: Vec<(usize, PathBuf, bool)>,
+    /// In stores, where no listing of the directory has told of it.
+    elsewhere: BTreeMap<Root, Vec<(usize, String)>>,
+}
+
+impl Sought {
+    /// Looks at those on file systems.
+    fn look_locally(&mut self) -> Result<(), Fault> {
+        for (at, path, within) in std::mem::take(&mut self.local) {
+            self.note(at, local::size(&path, within)?);
+        }
+        Ok(())
+    }
+
+    /// Notes what was found of a file.
+    fn note(&mut self, at: usize, found: Option<Listed>) {
+        let file = &mut self.files[at];
+        file.found_bytes = found.as_ref().map(|found| found.bytes);
+        self.listed
+            .extend(found.map(|found| (file.location.clone(), found)));
+    }
+}
+
+/// The stores that a configuration tells of, and the clients of those that were asked so far.
 pub struct Stores {
     settings: Vec<StoreSettings>,
     operators: Mutex<BTreeMap<Root, Operator>>,
+    turns: Turns,
+}
+
+impl Default for Stores {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
 }
 
 impl fmt::Debug for Stores {
@@ -92,6 +140,7 @@ impl Stores {
         Self {
             settings,
             operators: Mutex::default(),
+            turns: Turns::new(LOCAL_AT_ONCE),
         }
     }
 
@@ -189,7 +238,7 @@ impl Paths {
         let directory = directory_of(location);
         refuse_dots(&directory)?;
         match self.place(&directory) {
-            Place::Local(path) => blocking(move || local::completed_at(&path)).await,
+            Place::Local(path) => self.blocking(move || local::completed_at(&path)).await,
             Place::Object(object) => {
                 object::completed_at(&self.stores.operator(&object.root)?, &object).await
             }
@@ -215,30 +264,61 @@ impl Paths {
         let directory = directory_of(location);
         refuse_dots(&directory)?;
         let place = self.place(&directory);
-        let mut opened = self.open(&place).await?;
-        let metadata = parsed(opened.metadata.take()).await?;
-        let Some(Ok(metadata)) = metadata else {
-            return Ok(Reading {
-                metadata,
-                files: Vec::new(),
-                extra: opened.extra(&[]),
-                listed: BTreeMap::new(),
-            });
+        let looked = if let Place::Local(path) = &place {
+            let (paths, directory, path) = (self.clone(), directory.clone(), path.clone());
+            self.blocking(move || paths.look_locally(directory, &path))
+                .await?
+        } else {
+            self.look(directory, &place).await?
         };
-        let wanted = verify::wanted(&metadata, &directory);
-        let (files, mut listed) = self.sizes(&directory, &place, &opened, wanted).await?;
+        let Looked {
+            directory,
+            opened,
+            metadata,
+            sought,
+        } = looked;
+        let (files, mut listed) = self.found(sought).await?;
         if files.iter().any(|file| file.found_bytes.is_none()) {
             self.still_there(&place).await?;
         }
         let extra = opened.extra(&files);
-        if let Some(told) = opened.told {
+        if let Some(told) = opened.told.filter(|_| matches!(metadata, Some(Ok(_)))) {
             listed.insert(directory.join(METADATA), told);
         }
         Ok(Reading {
-            metadata: Some(Ok(metadata)),
+            metadata,
             files,
             extra,
             listed,
+        })
+    }
+
+    /// Looks into a directory that is mounted, and at the files beside it: all in one go, as each way to another
+    /// thread takes as long as looking.
+    fn look_locally(&self, directory: Location, path: &Path) -> Result<Looked, Fault> {
+        let mut opened = local::open(path)?;
+        let metadata = opened.metadata.take().map(|bytes| verify::parse(&bytes));
+        let place = Place::Local(path.to_owned());
+        let mut sought = self.seek(&directory, &place, &opened, metadata.as_ref())?;
+        sought.look_locally()?;
+        Ok(Looked {
+            directory,
+            opened,
+            metadata,
+            sought,
+        })
+    }
+
+    /// Looks into any directory.
+    async fn look(&self, directory: Location, place: &Place) -> Result<Looked, Fault> {
+        let mut opened = self.open(place).await?;
+        let metadata = parsed(opened.metadata.take()).await?;
+        let sought = self.seek(&directory, place, &opened, metadata.as_ref())?;
+        Ok(Looked {
+            directory,
+            opened,
+            metadata,
+            sought,
         })
     }
 
@@ -257,7 +337,7 @@ impl Paths {
         match place {
             Place::Local(path) => {
                 let path = path.clone();
-                blocking(move || local::open(&path)).await
+                self.blocking(move || local::open(&path)).await
             }
             Place::Object(object) => {
                 object::open(&self.stores.operator(&object.root)?, object).await
@@ -271,7 +351,7 @@ impl Paths {
         match place {
             Place::Local(path) => {
                 let path = path.clone();
-                blocking(move || local::still_there(&path)).await
+                self.blocking(move || local::still_there(&path)).await
             }
             Place::Object(object) => {
                 object::still_there(&self.stores.operator(&object.root)?, object).await
@@ -280,64 +360,74 @@ impl Paths {
         }
     }
 
-    /// The sizes of the files that a savepoint references, and what else is told of them: from the listing of its directory,
-    /// from listings of others, from the file system, each wherever the file lies.
-    async fn sizes(
+    /// Where the files are that a savepoint references; those that its directory lists are found already.
+    fn seek(
         &self,
         directory: &Location,
         place: &Place,
         opened: &Opened,
-        wanted: Vec<(Location, SizeRule)>,
-    ) -> Result<(Vec<FileSeen>, BTreeMap<Location, Listed>), Fault> {
-        let mut files = Vec::with_capacity(wanted.len());
-        let mut listed: BTreeMap<Location, Listed> = BTreeMap::new();
-        let mut local: Vec<(usize, PathBuf, bool)> = Vec::new();
-        let mut elsewhere: BTreeMap<Root, Vec<(usize, String)>> = BTreeMap::new();
-        for (at, (location, rule)) in wanted.into_iter().enumerate() {
+        metadata: Option<&Result<Metadata, ParseError>>,
+    ) -> Result<Sought, Fault> {
+        let mut sought = Sought::default();
+        let Some(Ok(metadata)) = metadata else {
+            return Ok(sought);
+        };
+        for (at, (location, rule)) in verify::wanted(metadata, directory).into_iter().enumerate() {
             refuse_dots(&location)?;
             let mut found = None;
             match self.place(&location) {
                 Place::Local(path) => {
                     let within = below(location.as_str(), directory.as_str()).is_some();
-                    local.push((at, path, within));
+                    sought.local.push((at, path, within));
                 }
                 Place::Object(object) => match listed_name(place, &object) {
                     Some(name) => found = opened.listed(name),
-                    None => elsewhere
+                    None => sought
+                        .elsewhere
                         .entry(object.root)
                         .or_default()
                         .push((at, object.key)),
                 },
                 Place::Unsupported(why) => return Err(unsupported(&why)),
             }
-            files.push(FileSeen {
+            sought.files.push(FileSeen {
                 location: location.clone(),
                 rule,
                 found_bytes: found.as_ref().map(|found| found.bytes),
             });
-            listed.extend(found.map(|found| (location, found)));
+            sought.listed.extend(found.map(|found| (location, found)));
         }
-        if !local.is_empty() {
-            let sizes = blocking(move || {
-                let sizes = local.iter().map(|(at, path, within)| {
-                    let found = local::size(path, *within)?;
-                    Ok((*at, found))
-                });
-                sizes.collect::<Result<Vec<_>, Fault>>()
-            });
-            for (at, found) in sizes.await? {
-                note(&mut files[at], found, &mut listed);
-            }
+        Ok(sought)
+    }
+
+    /// The sizes of all files that are sought, and what else is told of them: from listings and from the file system,
+    /// each wherever the file lies.
+    async fn found(
+        &self,
+        mut sought: Sought,
+    ) -> Result<(Vec<FileSeen>, BTreeMap<Location, Listed>), Fault> {
+        if !sought.local.is_empty() {
+            let looking = move || sought.look_locally().map(|()| sought);
+            sought = self.blocking(looking).await?;
         }
-        for (root, wanted) in elsewhere {
+        for (root, wanted) in std::mem::take(&mut sought.elsewhere) {
             let operator = self.stores.operator(&root)?;
             let keys = wanted.iter().map(|(_, key)| key.clone()).collect();
             let sizes = object::sizes(&operator, &root, keys).await?;
             for (at, key) in wanted {
-                note(&mut files[at], sizes.get(&key).cloned(), &mut listed);
+                sought.note(at, sizes.get(&key).cloned());
             }
         }
-        Ok((files, listed))
+        Ok((sought.files, sought.listed))
+    }
+
+    /// Does what blocks, one of [few](LOCAL_AT_ONCE).
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let _turn = self.stores.turns.take().await;
+        blocking(work).await
     }
 
     /// Lists the directories in `target`, which lies somewhere below `base`.
@@ -350,7 +440,8 @@ impl Paths {
         match (self.place(target), self.place(base)) {
             (Place::Local(path), Place::Local(base)) => {
                 let target = target.clone();
-                blocking(move || local::directories(&target, &path, &base)).await
+                self.blocking(move || local::directories(&target, &path, &base))
+                    .await
             }
             (Place::Object(object), Place::Local(_) | Place::Object(_)) => {
                 let operator = self.stores.operator(&object.root)?;
@@ -359,7 +450,8 @@ impl Paths {
             // A mount within what is else a store: what lies below it is not seen from above.
             (Place::Local(path), Place::Object(_)) => {
                 let target = target.clone();
-                blocking(move || local::directories(&target, &path, &path)).await
+                self.blocking(move || local::directories(&target, &path, &path))
+                    .await
             }
             (Place::Unsupported(why), _) | (_, Place::Unsupported(why)) => Err(unsupported(&why)),
         }
@@ -381,12 +473,6 @@ fn directory_of(location: &Location) -> Location {
         Some(directory) => Location::new(directory),
         None => location.clone(),
     }
-}
-
-/// Notes what was found of a file.
-fn note(file: &mut FileSeen, found: Option<Listed>, listed: &mut BTreeMap<Location, Listed>) {
-    file.found_bytes = found.as_ref().map(|found| found.bytes);
-    listed.extend(found.map(|found| (file.location.clone(), found)));
 }
 
 /// The name under which a savepoint's directory lists a file, if the file lies right in it.

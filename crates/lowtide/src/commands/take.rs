@@ -132,7 +132,7 @@ async fn fill(
         doing: "listen for signals",
         source,
     })?;
-    let progress = Arc::new(Progress::for_people(printer));
+    let progress = Progress::for_people(printer);
     let (engine, platforms) = open(setup, &wanted, Arc::clone(&progress)).await?;
     let engine = Arc::new(engine);
     let mut jobs = walking::take_over_lapsed(&engine, |run| {

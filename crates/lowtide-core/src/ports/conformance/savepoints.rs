@@ -45,6 +45,33 @@ pub async fn savepoints_come_with_their_commit_or_not_at_all<C: Catalog>(catalog
     assert_eq!(catalog.savepoints_of(run.id).await, Ok(known));
 }
 
+/// The company of a run are the triggered ones, of every application and platform.
+pub async fn company_is_who_waits_for_a_savepoint<C: Catalog>(catalog: &C) {
+    let orders = key("flink", "orders");
+    let company = async || catalog.context(&orders).await.map(|known| known.company);
+    let runs = [
+        slot(&orders, 0),
+        slot(&key("flink", "payments"), 0),
+        slot(&key("other", "fraud"), 0),
+    ];
+    claim(catalog, &runs).await;
+    assert_eq!(company().await, Ok(0), "what is due waits for nothing");
+    let mut waits = Vec::new();
+    for (run, phase) in runs
+        .iter()
+        .zip([Phase::Triggering, Phase::Following, Phase::Verifying])
+    {
+        let next = step(run, phase);
+        commit(catalog, &next).await.expect("a commit");
+        waits.push(next);
+    }
+    assert_eq!(company().await, Ok(2));
+    commit(catalog, &step(&waits[1], Phase::Done))
+        .await
+        .expect("a commit");
+    assert_eq!(company().await, Ok(1));
+}
+
 /// A location that comes again is recorded as [`Savepoint::replaces`] says.
 pub async fn what_knows_less_covers_nothing<C: Catalog>(catalog: &C) {
     use Standing::{Foreign, Kept, Late, Orphan};
@@ -328,12 +355,17 @@ pub async fn medians_are_of_the_latest_good_kept<C: Catalog>(catalog: &C) {
         usual: Some(Usual {
             early: SignedDuration::from_millis(10_000),
             middle: SignedDuration::from_millis(10_080),
+            known: 10,
         }),
         median_bytes: Some(1_009),
+        company: 1,
     };
     assert_eq!(catalog.context(&application).await, Ok(wanted));
     assert_eq!(
         catalog.context(&key("flink", "payments")).await,
-        Ok(Context::default())
+        Ok(Context {
+            company: 1,
+            ..Context::default()
+        })
     );
 }

@@ -90,6 +90,6 @@ impl Walk<'_> {
         self.enter(Phase::Following);
         let began_at = self.run.attempt().and_then(Attempt::began_at);
         let elapsed = now.duration_since(began_at.unwrap_or(now));
-        self.rest(poll_delay(elapsed, self.context.usual));
+        self.rest(poll_delay(self.run.id, elapsed, self.context));
     }
 }

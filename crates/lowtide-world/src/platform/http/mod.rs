@@ -16,12 +16,11 @@ use lowtide_core::fault::Fault;
 use reqwest::{Method, RequestBuilder, header, redirect, retry};
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
 
 use crate::chain::causes;
 use crate::kubernetes::{self, ServiceProxy};
 use crate::text::one_line;
+use crate::turns::Turns;
 pub(super) use settings::redacted;
 pub use settings::{Auth, Connection, SettingsError, TIMEOUT};
 
@@ -29,10 +28,7 @@ pub use settings::{Auth, Connection, SettingsError, TIMEOUT};
 /// are due, a connection for each costs both sides more than the requests; over these, a platform
 /// that answers within a millisecond is asked thousands of times a second.
 const AT_ONCE: usize = 16;
-/// How long a request waits for its turn among those. A platform that is slow, or hangs, is asked more at
-/// once instead: what one request waits for must not hold the others up.
-const TURN_MAX: Duration = Duration::from_millis(500);
-/// How long to wait for a connection. Together with [`TURN_MAX`] and `DELIVERY_TIMEOUT` no more than what
+/// How long to wait for a connection. Together with `TURN_MAX` and `DELIVERY_TIMEOUT` no more than what
 /// must be left of an owner's claim when a call is granted (10 s): a request must not arrive when somebody
 /// else owns the run.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -66,7 +62,7 @@ pub(super) struct Endpoint {
     login: Login,
     client: reqwest::Client,
     timeout: Duration,
-    turns: Semaphore,
+    turns: Turns,
 }
 
 /// The TLS configuration of who is no platform: the system's roots, and those in a file.
@@ -150,7 +146,7 @@ impl Endpoint {
             login,
             client,
             timeout,
-            turns: Semaphore::new(AT_ONCE),
+            turns: Turns::new(AT_ONCE),
         })
     }
 
@@ -211,7 +207,7 @@ impl Endpoint {
         timeout: Duration,
         bytes_max: usize,
     ) -> Result<Answer, Trouble> {
-        let _turn = self.turn().await;
+        let _turn = self.turns.take().await;
         let asked = Instant::now();
         let mut response = request.send().await.map_err(|error| {
             let fault = self.no_answer(&error, timeout);
@@ -257,12 +253,6 @@ impl Endpoint {
             html: declared_html || body.trim_ascii_start().starts_with(b"<"),
             body,
         })
-    }
-
-    /// Waits for a turn, which lasts until the answer is there; `None` after [`TURN_MAX`].
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        let turn = timeout(TURN_MAX, self.turns.acquire()).await;
-        turn.ok().and_then(Result::ok)
     }
 
     fn too_large(&self, path: &str, bytes_max: usize) -> Fault {
@@ -378,6 +368,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::turns::TURN_MAX;
 
     const ME: Peer = Peer {
         name: "a test",
