@@ -16,13 +16,13 @@
 mod one_go;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use lowtide_core::baseline::Baseline;
 use lowtide_core::name::{AppKey, Location};
 use lowtide_core::ports::{CatalogError, Claim, Commit};
-use lowtide_core::run::Run;
+use lowtide_core::run::{Phase, Run};
 use lowtide_core::savepoint::Savepoint;
 use sqlx::{Pool, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{mpsc, oneshot};
@@ -40,6 +40,9 @@ type Answers = Vec<Option<Result<Vec<Claim>>>>;
 /// Writes in one transaction at most: other processes wait for the file meanwhile, and a write
 /// takes a tenth of a millisecond.
 const GROUP_MAX: usize = 256;
+/// How long a write that [has time](Write::has_time) lets others go first: little beside the time within which a
+/// claim is renewed. What was asked of the platform is on the disk already.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// After so many writes, each of which adds some pages to the log, the log is folded into the file as soon as nobody
 /// has anything to write [for so long](QUIET): savepoints are then under way. Otherwise it is SQLite that folds it, at
 /// the end of a commit that somebody waits for.
@@ -60,6 +63,7 @@ pub(crate) struct Writes {
 #[derive(Debug)]
 struct Asked {
     write: Write,
+    since: Instant,
     reply: oneshot::Sender<Result<Vec<Claim>>>,
 }
 
@@ -156,22 +160,29 @@ impl Writes {
     async fn ask(&self, write: Write) -> Result<Vec<Claim>> {
         let gone = || CatalogError::Broken("whoever writes to it has ended".to_owned());
         let (reply, answer) = oneshot::channel();
-        let asked = Asked { write, reply };
+        let since = Instant::now();
+        let asked = Asked {
+            write,
+            since,
+            reply,
+        };
         self.queue.send(asked).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
 
 async fn write_all(writer: Pool<Sqlite>, mut waiting: mpsc::Receiver<Asked>) {
+    let mut patient = Vec::new();
     let mut group = Vec::with_capacity(GROUP_MAX);
     let mut unfolded = 0;
     loop {
-        if unfolded >= FOLD_AFTER && is_quiet(&mut waiting, &mut group).await {
+        if unfolded >= FOLD_AFTER && patient.is_empty() && is_quiet(&mut waiting, &mut group).await
+        {
             // A log that stays as it is costs no more than time later.
             let _ = sqlx::query(sql::FOLD).execute(&writer).await;
             unfolded = 0;
         }
-        if group.is_empty() && waiting.recv_many(&mut group, GROUP_MAX).await == 0 {
+        if !gather(&mut waiting, &mut group, &mut patient).await {
             return;
         }
         unfolded += group.len();
@@ -194,6 +205,31 @@ async fn write_all(writer: Pool<Sqlite>, mut waiting: mpsc::Receiver<Asked>) {
             }
         }
     }
+}
+
+/// Waits for what is to be written next; who has time is left for later, as long as others have none, and
+/// [not for long](PATIENCE). False once nobody writes any more.
+async fn gather(
+    waiting: &mut mpsc::Receiver<Asked>,
+    group: &mut Vec<Asked>,
+    patient: &mut Vec<Asked>,
+) -> bool {
+    if group.is_empty() && patient.is_empty() {
+        waiting.recv_many(group, GROUP_MAX).await;
+    } else {
+        while group.len() < GROUP_MAX
+            && let Ok(asked) = waiting.try_recv()
+        {
+            group.push(asked);
+        }
+    }
+    patient.extend(group.extract_if(.., |asked| asked.write.has_time()));
+    let overdue = |asked: &Asked| asked.since.elapsed() >= PATIENCE;
+    if group.is_empty() || patient.iter().any(overdue) {
+        let room = GROUP_MAX.saturating_sub(group.len()).min(patient.len());
+        group.extend(patient.drain(..room));
+    }
+    !group.is_empty()
 }
 
 /// Whether nobody writes for a while; else what is to be written is in the group.
@@ -335,6 +371,12 @@ impl Write {
             Self::Claim(new) => Some(new.runs()),
             Self::Commit(_) | Self::Baseline { .. } => None,
         }
+    }
+
+    /// Whether nothing is held up by it: a savepoint is on its way, and the run asks how far it is a while later.
+    fn has_time(&self) -> bool {
+        self.plain_step()
+            .is_some_and(|step| step.run.phase == Phase::Following)
     }
 
     /// A step that leaves no savepoint.

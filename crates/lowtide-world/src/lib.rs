@@ -11,7 +11,6 @@ pub mod platform;
 mod shared;
 pub mod store;
 mod text;
-mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

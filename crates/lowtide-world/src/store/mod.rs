@@ -9,6 +9,7 @@ pub mod deep;
 mod fault;
 pub mod headers;
 mod local;
+mod looks;
 mod object;
 mod operator;
 mod place;
@@ -28,10 +29,9 @@ use lowtide_core::run::Found;
 use lowtide_core::verify::{self, FileSeen, Metadata, ParseError, Reading};
 use opendal::Operator;
 
+use looks::Looks;
 use place::{Object, Place, Root};
 use settings::StoreSettings;
-
-use crate::turns::Turns;
 
 /// Flink's name for the file that makes a directory a savepoint (`AbstractFsCheckpointStorageAccess`).
 const METADATA: &str = "_metadata";
@@ -40,9 +40,6 @@ const METADATA_BYTES_MAX: u64 = 256 << 20;
 /// Up to this many bytes a `_metadata` is read by whoever asked: that takes less than to have it done
 /// elsewhere.
 const PARSED_AT_ONCE_MAX: usize = 16 << 10;
-/// Looks at mounted file systems at once, as long as they are quick: each is a thread, and what answers from memory
-/// does so no quicker to more than there are processors.
-const LOCAL_AT_ONCE: usize = 8;
 /// Most entries of a savepoint's directory: the largest jobs have some hundred thousand files.
 const ENTRIES_MAX: usize = 2_000_000;
 /// Most directories in an attempt's own one: Flink makes one for each request that it accepts.
@@ -114,16 +111,11 @@ impl Sought {
 }
 
 /// The stores that a configuration tells of, and the clients of those that were asked so far.
+#[derive(Default)]
 pub struct Stores {
     settings: Vec<StoreSettings>,
     operators: Mutex<BTreeMap<Root, Operator>>,
-    turns: Turns,
-}
-
-impl Default for Stores {
-    fn default() -> Self {
-        Self::new(Vec::new())
-    }
+    looks: Looks,
 }
 
 impl fmt::Debug for Stores {
@@ -139,8 +131,7 @@ impl Stores {
     pub fn new(settings: Vec<StoreSettings>) -> Self {
         Self {
             settings,
-            operators: Mutex::default(),
-            turns: Turns::new(LOCAL_AT_ONCE),
+            ..Self::default()
         }
     }
 
@@ -238,7 +229,12 @@ impl Paths {
         let directory = directory_of(location);
         refuse_dots(&directory)?;
         match self.place(&directory) {
-            Place::Local(path) => self.blocking(move || local::completed_at(&path)).await,
+            Place::Local(path) => {
+                self.stores
+                    .looks
+                    .look(move || local::completed_at(&path))
+                    .await
+            }
             Place::Object(object) => {
                 object::completed_at(&self.stores.operator(&object.root)?, &object).await
             }
@@ -266,7 +262,9 @@ impl Paths {
         let place = self.place(&directory);
         let looked = if let Place::Local(path) = &place {
             let (paths, directory, path) = (self.clone(), directory.clone(), path.clone());
-            self.blocking(move || paths.look_locally(directory, &path))
+            self.stores
+                .looks
+                .look(move || paths.look_locally(directory, &path))
                 .await?
         } else {
             self.look(directory, &place).await?
@@ -337,7 +335,7 @@ impl Paths {
         match place {
             Place::Local(path) => {
                 let path = path.clone();
-                self.blocking(move || local::open(&path)).await
+                self.stores.looks.look(move || local::open(&path)).await
             }
             Place::Object(object) => {
                 object::open(&self.stores.operator(&object.root)?, object).await
@@ -351,7 +349,10 @@ impl Paths {
         match place {
             Place::Local(path) => {
                 let path = path.clone();
-                self.blocking(move || local::still_there(&path)).await
+                self.stores
+                    .looks
+                    .look(move || local::still_there(&path))
+                    .await
             }
             Place::Object(object) => {
                 object::still_there(&self.stores.operator(&object.root)?, object).await
@@ -408,7 +409,7 @@ impl Paths {
     ) -> Result<(Vec<FileSeen>, BTreeMap<Location, Listed>), Fault> {
         if !sought.local.is_empty() {
             let looking = move || sought.look_locally().map(|()| sought);
-            sought = self.blocking(looking).await?;
+            sought = self.stores.looks.look(looking).await?;
         }
         for (root, wanted) in std::mem::take(&mut sought.elsewhere) {
             let operator = self.stores.operator(&root)?;
@@ -421,15 +422,6 @@ impl Paths {
         Ok((sought.files, sought.listed))
     }
 
-    /// Does what blocks, one of [few](LOCAL_AT_ONCE).
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, Fault> {
-        let _turn = self.stores.turns.take().await;
-        blocking(work).await
-    }
-
     /// Lists the directories in `target`, which lies somewhere below `base`.
     pub(crate) async fn directories(
         &self,
@@ -440,7 +432,9 @@ impl Paths {
         match (self.place(target), self.place(base)) {
             (Place::Local(path), Place::Local(base)) => {
                 let target = target.clone();
-                self.blocking(move || local::directories(&target, &path, &base))
+                self.stores
+                    .looks
+                    .look(move || local::directories(&target, &path, &base))
                     .await
             }
             (Place::Object(object), Place::Local(_) | Place::Object(_)) => {
@@ -450,7 +444,9 @@ impl Paths {
             // A mount within what is else a store: what lies below it is not seen from above.
             (Place::Local(path), Place::Object(_)) => {
                 let target = target.clone();
-                self.blocking(move || local::directories(&target, &path, &path))
+                self.stores
+                    .looks
+                    .look(move || local::directories(&target, &path, &path))
                     .await
             }
             (Place::Unsupported(why), _) | (_, Place::Unsupported(why)) => Err(unsupported(&why)),

@@ -16,19 +16,26 @@ use lowtide_core::fault::Fault;
 use reqwest::{Method, RequestBuilder, header, redirect, retry};
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::chain::causes;
 use crate::kubernetes::{self, ServiceProxy};
 use crate::text::one_line;
-use crate::turns::Turns;
 pub(super) use settings::redacted;
 pub use settings::{Auth, Connection, SettingsError, TIMEOUT};
 
 /// Requests on their way to one platform at once, as long as it is quick. When hundreds of savepoints
 /// are due, a connection for each costs both sides more than the requests; over these, a platform
 /// that answers within a millisecond is asked thousands of times a second.
-const AT_ONCE: usize = 16;
-/// How long to wait for a connection. Together with `TURN_MAX` and `DELIVERY_TIMEOUT` no more than what
+const QUESTIONS_AT_ONCE: usize = 12;
+/// The same of requests that act. They do not queue behind the questions of runs that are not as far: what was asked
+/// for first can then be waited for, and read, while others are still asked for.
+const ACTS_AT_ONCE: usize = 4;
+/// How long a request waits for its turn among those. A platform that is slow, or hangs, is asked more at
+/// once instead: what one request waits for must not hold the others up.
+const TURN_MAX: Duration = Duration::from_millis(500);
+/// How long to wait for a connection. Together with [`TURN_MAX`] and `DELIVERY_TIMEOUT` no more than what
 /// must be left of an owner's claim when a call is granted (10 s): a request must not arrive when somebody
 /// else owns the run.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -62,7 +69,8 @@ pub(super) struct Endpoint {
     login: Login,
     client: reqwest::Client,
     timeout: Duration,
-    turns: Turns,
+    questions: Semaphore,
+    acts: Semaphore,
 }
 
 /// The TLS configuration of who is no platform: the system's roots, and those in a file.
@@ -146,12 +154,14 @@ impl Endpoint {
             login,
             client,
             timeout,
-            turns: Turns::new(AT_ONCE),
+            questions: Semaphore::new(QUESTIONS_AT_ONCE),
+            acts: Semaphore::new(ACTS_AT_ONCE),
         })
     }
 
     pub(super) async fn get(&self, path: &str, bytes_max: usize) -> Result<Answer, Fault> {
         let request = self.request(Method::GET, path).await?.timeout(self.timeout);
+        let _turn = turn(&self.questions).await;
         Ok(self.send(request, path, self.timeout, bytes_max).await?)
     }
 
@@ -168,6 +178,7 @@ impl Endpoint {
             .map_err(Trouble::NotSent)?)
         .json(body)
         .timeout(timeout);
+        let _turn = turn(&self.acts).await;
         self.send(request, path, timeout, bytes_max).await
     }
 
@@ -179,12 +190,14 @@ impl Endpoint {
     ) -> Result<Answer, Fault> {
         let request = self.request(Method::PATCH, path).await?.json(body);
         let request = request.timeout(self.timeout);
+        let _turn = turn(&self.acts).await;
         Ok(self.send(request, path, self.timeout, bytes_max).await?)
     }
 
     pub(super) async fn delete(&self, path: &str, bytes_max: usize) -> Result<Answer, Fault> {
         let request = self.request(Method::DELETE, path).await?;
         let request = request.timeout(self.timeout);
+        let _turn = turn(&self.acts).await;
         Ok(self.send(request, path, self.timeout, bytes_max).await?)
     }
 
@@ -207,7 +220,6 @@ impl Endpoint {
         timeout: Duration,
         bytes_max: usize,
     ) -> Result<Answer, Trouble> {
-        let _turn = self.turns.take().await;
         let asked = Instant::now();
         let mut response = request.send().await.map_err(|error| {
             let fault = self.no_answer(&error, timeout);
@@ -304,6 +316,12 @@ impl Endpoint {
     }
 }
 
+/// Waits for a turn, which lasts until the answer is there; `None` after [`TURN_MAX`].
+async fn turn(turns: &Semaphore) -> Option<SemaphorePermit<'_>> {
+    let turn = timeout(TURN_MAX, turns.acquire()).await;
+    turn.ok().and_then(Result::ok)
+}
+
 fn tls_fault(base: &str, error: &rustls::Error) -> Fault {
     let text = format!("{base}: TLS: {}", one_line(&error.to_string()));
     let hint = match error {
@@ -368,7 +386,6 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::turns::TURN_MAX;
 
     const ME: Peer = Peer {
         name: "a test",
@@ -430,18 +447,29 @@ mod tests {
     #[tokio::test]
     async fn many_requests_share_few_connections() {
         let (endpoint, connections) = server(true).await;
-        for answer in ask(&endpoint, 20 * AT_ONCE).join_all().await {
+        for answer in ask(&endpoint, 20 * QUESTIONS_AT_ONCE).join_all().await {
             assert_eq!(answer.unwrap().status, 200);
         }
-        assert!(connections.load(Ordering::Relaxed) <= AT_ONCE);
+        assert!(connections.load(Ordering::Relaxed) <= QUESTIONS_AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn who_acts_does_not_queue_behind_questions() {
+        let (endpoint, _) = server(false).await;
+        let asking = ask(&endpoint, 3 * QUESTIONS_AT_ONCE);
+        while endpoint.questions.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(endpoint.acts.available_permits(), ACTS_AT_ONCE);
+        drop(asking);
     }
 
     /// All of them are on their way in the end, whatever becomes of those before them.
     #[tokio::test]
     async fn a_platform_that_hangs_holds_no_request_up() {
         let (endpoint, connections) = server(false).await;
-        let asking = ask(&endpoint, 3 * AT_ONCE);
-        while connections.load(Ordering::Relaxed) < 3 * AT_ONCE {
+        let asking = ask(&endpoint, 3 * QUESTIONS_AT_ONCE);
+        while connections.load(Ordering::Relaxed) < 3 * QUESTIONS_AT_ONCE {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         drop(asking);
