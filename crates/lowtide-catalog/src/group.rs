@@ -14,9 +14,10 @@
 //! done again without it.
 
 mod one_go;
+mod queue;
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use lowtide_core::baseline::Baseline;
@@ -24,6 +25,7 @@ use lowtide_core::name::{AppKey, Location};
 use lowtide_core::ports::{CatalogError, Claim, Commit};
 use lowtide_core::run::{Phase, Run};
 use lowtide_core::savepoint::Savepoint;
+use queue::Queue;
 use sqlx::{Pool, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
@@ -40,15 +42,10 @@ type Answers = Vec<Option<Result<Vec<Claim>>>>;
 /// Writes in one transaction at most: other processes wait for the file meanwhile, and a write
 /// takes a tenth of a millisecond.
 const GROUP_MAX: usize = 256;
-/// How long a write that [has time](Write::has_time) lets others go first: little beside the time within which a
-/// claim is renewed. What was asked of the platform is on the disk already.
-const PATIENCE: Duration = Duration::from_millis(50);
 /// After so many writes, each of which adds some pages to the log, the log is folded into the file as soon as nobody
-/// has anything to write [for so long](QUIET): savepoints are then under way. Otherwise it is SQLite that folds it, at
-/// the end of a commit that somebody waits for.
+/// has anything to write [for a while](Queue::is_quiet): savepoints are then under way. Otherwise it is SQLite that
+/// folds it, at the end of a commit that somebody waits for.
 const FOLD_AFTER: usize = 100;
-/// Longer than a savepoint takes to be accepted, shorter than most take.
-const QUIET: Duration = Duration::from_millis(50);
 /// The largest baseline, in bytes, that is recorded together with others: a whole group of them has to have
 /// room in memory, several times. Those of most savepoints have a few hundred.
 const BASELINE_AT_ONCE_MAX: usize = 16 * 1024;
@@ -171,18 +168,17 @@ impl Writes {
     }
 }
 
-async fn write_all(writer: Pool<Sqlite>, mut waiting: mpsc::Receiver<Asked>) {
-    let mut patient = Vec::new();
+async fn write_all(writer: Pool<Sqlite>, waiting: mpsc::Receiver<Asked>) {
+    let mut queue = Queue::new(waiting);
     let mut group = Vec::with_capacity(GROUP_MAX);
     let mut unfolded = 0;
     loop {
-        if unfolded >= FOLD_AFTER && patient.is_empty() && is_quiet(&mut waiting, &mut group).await
-        {
+        if unfolded >= FOLD_AFTER && queue.is_quiet(&mut group).await {
             // A log that stays as it is costs no more than time later.
             let _ = sqlx::query(sql::FOLD).execute(&writer).await;
             unfolded = 0;
         }
-        if !gather(&mut waiting, &mut group, &mut patient).await {
+        if !queue.next(&mut group).await {
             return;
         }
         unfolded += group.len();
@@ -205,37 +201,6 @@ async fn write_all(writer: Pool<Sqlite>, mut waiting: mpsc::Receiver<Asked>) {
             }
         }
     }
-}
-
-/// Waits for what is to be written next; who has time is left for later, as long as others have none, and
-/// [not for long](PATIENCE). False once nobody writes any more.
-async fn gather(
-    waiting: &mut mpsc::Receiver<Asked>,
-    group: &mut Vec<Asked>,
-    patient: &mut Vec<Asked>,
-) -> bool {
-    if group.is_empty() && patient.is_empty() {
-        waiting.recv_many(group, GROUP_MAX).await;
-    } else {
-        while group.len() < GROUP_MAX
-            && let Ok(asked) = waiting.try_recv()
-        {
-            group.push(asked);
-        }
-    }
-    patient.extend(group.extract_if(.., |asked| asked.write.has_time()));
-    let overdue = |asked: &Asked| asked.since.elapsed() >= PATIENCE;
-    if group.is_empty() || patient.iter().any(overdue) {
-        let room = GROUP_MAX.saturating_sub(group.len()).min(patient.len());
-        group.extend(patient.drain(..room));
-    }
-    !group.is_empty()
-}
-
-/// Whether nobody writes for a while; else what is to be written is in the group.
-async fn is_quiet(waiting: &mut mpsc::Receiver<Asked>, group: &mut Vec<Asked>) -> bool {
-    let coming = waiting.recv_many(group, GROUP_MAX);
-    tokio::time::timeout(QUIET, coming).await.is_err()
 }
 
 /// What came of a group.

@@ -10,7 +10,7 @@ mod processes;
 mod property;
 mod questions;
 mod readings;
-mod records;
+pub(crate) mod records;
 mod statements;
 
 use std::path::Path;

@@ -9,11 +9,11 @@ use lowtide_core::savepoint::{Format, Provenance, Savepoint, Standing, Verificat
 use lowtide_core::schedule::Never;
 use lowtide_core::verify::Report;
 
-pub(super) fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::new(1_800_000_000 + seconds, 1_234_567).unwrap()
 }
 
-pub(super) fn key(name: &str) -> AppKey {
+pub(crate) fn key(name: &str) -> AppKey {
     AppKey {
         platform: PlatformName::new("flink").unwrap(),
         application: ApplicationName::new(name).unwrap(),
@@ -36,17 +36,17 @@ fn policy() -> Policy {
     }
 }
 
-pub(super) fn slot(key: &AppKey, seconds: i64) -> Run {
+pub(crate) fn slot(key: &AppKey, seconds: i64) -> Run {
     Run::of_slot(key.clone(), at(seconds), None, at(seconds), &policy())
 }
 
-pub(super) fn request(key: &AppKey, id: u128, seconds: i64) -> Run {
+pub(crate) fn request(key: &AppKey, id: u128, seconds: i64) -> Run {
     let id = RunId::from_bytes(id.to_be_bytes());
     Run::of_request(key.clone(), id, Origin::Take, at(seconds), &policy())
 }
 
 /// The row one commit later.
-pub(super) fn step(run: &Run, phase: Phase) -> Run {
+pub(crate) fn step(run: &Run, phase: Phase) -> Run {
     let mut next = run.clone();
     next.version += 1;
     next.phase = phase;
@@ -61,7 +61,7 @@ pub(super) fn step(run: &Run, phase: Phase) -> Run {
     next
 }
 
-pub(super) fn verified(state_bytes: u64) -> Verification {
+pub(crate) fn verified(state_bytes: u64) -> Verification {
     Verification::Verified {
         at: at(0),
         report: Report {
@@ -71,7 +71,7 @@ pub(super) fn verified(state_bytes: u64) -> Verification {
     }
 }
 
-pub(super) fn unread() -> Verification {
+pub(crate) fn unread() -> Verification {
     Verification::Unverified {
         reason: "not read yet".to_owned(),
         at: at(0),
@@ -79,7 +79,7 @@ pub(super) fn unread() -> Verification {
     }
 }
 
-pub(super) fn savepoint(
+pub(crate) fn savepoint(
     run: &Run,
     name: &str,
     seconds: i64,
