@@ -81,11 +81,14 @@ pub struct Engine<W, C, K, O> {
     pub clock: K,
     /// Who it is in the catalog.
     pub me: OwnerId,
-    /// Called with each row that it committed.
+    /// Called with each row that it committed, and the savepoints that were committed with it. Who merely reads
+    /// rows calls it without savepoints.
     pub watch: O,
 }
 
-impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, O> {
+impl<W: World, C: Catalog, K: Clock, O: Fn(&Run, Option<&[Savepoint]>) + Send + Sync>
+    Engine<W, C, K, O>
+{
     // === due ===
 
     /// Claims the slot of one application that is due, and records those that were missed.
@@ -129,7 +132,7 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
             .into_iter()
             .zip(claims)
             .filter_map(|(run, claim)| (claim == Claim::Claimed).then_some(run))
-            .inspect(|run| (self.watch)(run))
+            .inspect(|run| (self.watch)(run, Some(&[])))
             .find(|run| run.phase != Phase::Done);
         Ok(Ticked { claimed, next })
     }
@@ -165,7 +168,7 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
         claimed
             .iter()
             .filter(|(_, claim)| *claim == Claim::Claimed)
-            .for_each(|(run, _)| (self.watch)(run));
+            .for_each(|(run, _)| (self.watch)(run, Some(&[])));
         Ok(claimed)
     }
 
@@ -538,7 +541,7 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run) + Send + Sync> Engine<W, C, K, 
             }
             None => commit.await?,
         }
-        (self.watch)(&step.run);
+        (self.watch)(&step.run, Some(&step.savepoints));
         Ok(step)
     }
 

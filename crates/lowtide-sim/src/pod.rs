@@ -33,7 +33,7 @@ const LOOKS_AFTER: SignedDuration = SignedDuration::from_secs(30);
 /// How long it takes until a pod runs, in milliseconds.
 const START_MS: (u64, u64) = (500, 40_000);
 
-type Lowtide = Engine<Hands, Forgetful, Wall, fn(&Run)>;
+type Lowtide = Engine<Hands, Forgetful, Wall, fn(&Run, Option<&[Savepoint]>)>;
 
 /// A catalog that dies with its pod.
 struct Forgetful {
@@ -231,7 +231,7 @@ async fn one_pod(
         },
         clock: Wall { sim, process },
         me,
-        watch: |_| {},
+        watch: |_, _| {},
     };
     let now = engine.clock.now();
     let next = Some(nominal + EVERY);

@@ -17,6 +17,7 @@ use lowtide_core::engine::{Application, Engine};
 use lowtide_core::name::{AppKey, OwnerId, RunId};
 use lowtide_core::ports::{Catalog, Claim, Clock};
 use lowtide_core::run::{Origin, Run};
+use lowtide_core::savepoint::Savepoint;
 use rand::Rng;
 use tokio::time::{Instant, Sleep};
 
@@ -37,7 +38,7 @@ const IDLE_TICK: SignedDuration = SignedDuration::from_hours(4);
 /// How soon a tick that failed is tried again.
 const TICK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
-type Lowtide = Engine<Hands, Memory, Wall, fn(&Run)>;
+type Lowtide = Engine<Hands, Memory, Wall, fn(&Run, Option<&[Savepoint]>)>;
 type Work<'a> = Pin<Box<dyn Future<Output = Did> + Send + 'a>>;
 
 /// What a piece of work came to.
@@ -156,7 +157,7 @@ async fn serve(sim: Arc<Sim>, process: usize, me: OwnerId) {
             process,
         },
         me,
-        watch: |_| {},
+        watch: |_, _| {},
     };
     let engine = &engine;
     let mut mine = BTreeSet::new();

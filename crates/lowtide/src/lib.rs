@@ -16,6 +16,7 @@ mod fine_timer;
 mod human;
 mod identity;
 mod inspected;
+mod left;
 mod logging;
 mod names;
 mod printer;

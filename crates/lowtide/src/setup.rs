@@ -11,6 +11,7 @@ use lowtide_core::engine::{Application, Engine};
 use lowtide_core::name::{AppKey, Location, PlatformName};
 use lowtide_core::policy::{CONCURRENCY, Policy};
 use lowtide_core::run::Run;
+use lowtide_core::savepoint::Savepoint;
 use lowtide_core::schedule::Never;
 use lowtide_world::Hands;
 use lowtide_world::kubernetes::Source;
@@ -25,7 +26,7 @@ use crate::trouble::Trouble;
 use crate::wall_clock::WallClock;
 
 /// Is told of each committed step.
-pub type Watch = Box<dyn Fn(&Run) + Send + Sync>;
+pub type Watch = Box<dyn Fn(&Run, Option<&[Savepoint]>) + Send + Sync>;
 
 /// The engine with everything real.
 #[cfg(not(feature = "crash-points"))]
@@ -243,7 +244,7 @@ fn cannot_open(wrong: OpenError) -> Trouble {
 pub fn engine(
     catalog: Catalog,
     hands: Hands,
-    watch: impl Fn(&Run) + Send + Sync + 'static,
+    watch: impl Fn(&Run, Option<&[Savepoint]>) + Send + Sync + 'static,
 ) -> Result<RealEngine, Trouble> {
     #[cfg(feature = "crash-points")]
     let (hands, catalog) = crate::crash::around(hands, catalog);

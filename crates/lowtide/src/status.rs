@@ -67,7 +67,7 @@ fn ended(outcome: &Outcome) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::fmt::Write as _;
@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    fn run() -> Run {
+    pub(crate) fn run() -> Run {
         let policy = Policy {
             job: "orders".into(),
             schedule: None,

@@ -14,6 +14,7 @@ use lowtide_core::name::RunId;
 use lowtide_core::policy::Policy;
 use lowtide_core::ports::{Catalog, CatalogError, Clock, World};
 use lowtide_core::run::Run;
+use lowtide_core::savepoint::Savepoint;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::signals::Signals;
@@ -72,7 +73,7 @@ where
     W: World + 'static,
     C: Catalog + 'static,
     K: Clock + 'static,
-    O: Fn(&Run) + Send + Sync + 'static,
+    O: Fn(&Run, Option<&[Savepoint]>) + Send + Sync + 'static,
 {
     let mut walks = JoinSet::new();
     let mut open: BTreeMap<Id, Run> = BTreeMap::new();
@@ -175,7 +176,7 @@ where
     W: World,
     C: Catalog,
     K: Clock,
-    O: Fn(&Run) + Send + Sync,
+    O: Fn(&Run, Option<&[Savepoint]>) + Send + Sync,
 {
     let id = job.run.id;
     let mut mine = job.mine.then_some(job.run);
@@ -188,7 +189,7 @@ where
         let Some(latest) = engine.catalog.run(id).await? else {
             return Err(CatalogError::Broken("the run is gone from it".to_owned()));
         };
-        (engine.watch)(&latest);
+        (engine.watch)(&latest, None);
         if latest.outcome.is_some() {
             return Ok(latest);
         }
@@ -209,7 +210,7 @@ where
     W: World,
     C: Catalog,
     K: Clock,
-    O: Fn(&Run) + Send + Sync,
+    O: Fn(&Run, Option<&[Savepoint]>) + Send + Sync,
 {
     let mut taken = Vec::new();
     for run in engine.catalog.open_runs().await? {
@@ -217,7 +218,7 @@ where
             continue;
         };
         if let Some(run) = engine.take_over(&run).await? {
-            (engine.watch)(&run);
+            (engine.watch)(&run, None);
             taken.push(Job {
                 run,
                 policy,

@@ -46,7 +46,7 @@ const QUESTION_S: f64 = 0.000_1;
 const CROWD_SHARE: f64 = 0.05;
 /// In a crowd one run of so many asks as if it were alone, and finds out when the end really is; the others of its
 /// application go by that.
-const SCOUT_ONE_IN: u8 = 4;
+const SCOUT_ONE_IN: u8 = 8;
 /// Where fewer savepoints are known than this, every run is a scout.
 const KNOWN: usize = 5;
 /// Up to this multiple of the usual time a savepoint is slow, and asked about after each such share of its
@@ -277,7 +277,7 @@ mod tests {
         let total = SignedDuration::from_millis(200);
         let answer = SignedDuration::from_millis(20);
         let mut seen = vec![total * 3 / 2 + answer];
-        for number in 0..40 {
+        for number in 0..80 {
             let mut latest: Vec<_> = seen.iter().rev().take(20).copied().collect();
             latest.sort();
             let mut context = in_company(
@@ -296,7 +296,7 @@ mod tests {
             }
             seen.push(at);
         }
-        let last = seen.split_off(30);
+        let last = seen.split_off(60);
         assert!(
             last.iter()
                 .all(|seen| *seen <= total * 21 / 20 + answer * 2),

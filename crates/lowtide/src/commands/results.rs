@@ -11,6 +11,7 @@ use lowtide_core::savepoint::Savepoint;
 
 use crate::exit::Exit;
 use crate::human;
+use crate::left::Left;
 use crate::printer::Printer;
 use crate::progress::Progress;
 use crate::setup::Setup;
@@ -37,12 +38,13 @@ pub async fn print(
     catalog: &Catalog,
     asked: &[RunId],
     results: &BTreeMap<RunId, Result<Run, Trouble>>,
+    left: &Left,
     progress: &Progress,
     printer: Printer,
 ) -> Result<Exit, Trouble> {
     let mut exit = Exit::Fine;
     let mut rows = Vec::with_capacity(asked.len());
-    let mut left = left_by(catalog, asked).await?;
+    let mut left = left_by(catalog, asked, results, left).await?;
     for id in asked {
         let run = match results.get(id) {
             Some(Ok(run)) => Some(run.clone()),
@@ -75,16 +77,28 @@ pub async fn print(
     Ok(exit)
 }
 
-/// What each run left.
+/// What each run left; the catalog is asked for those that this process did not see through.
 async fn left_by(
     catalog: &Catalog,
     runs: &[RunId],
+    results: &BTreeMap<RunId, Result<Run, Trouble>>,
+    seen: &Left,
 ) -> Result<BTreeMap<RunId, Vec<Savepoint>>, Trouble> {
+    let ended = |id: &RunId| results.get(id)?.as_ref().ok();
+    let mut left: BTreeMap<RunId, Vec<Savepoint>> = runs
+        .iter()
+        .filter_map(|id| Some((*id, seen.by(ended(id)?)?)))
+        .collect();
+    let others: Vec<RunId> = (runs.iter().copied())
+        .filter(|id| !left.contains_key(id))
+        .collect();
+    if others.is_empty() {
+        return Ok(left);
+    }
     let savepoints = catalog
-        .savepoints_of_runs(runs)
+        .savepoints_of_runs(&others)
         .await
         .map_err(Trouble::catalog("read what the runs left"))?;
-    let mut left: BTreeMap<RunId, Vec<Savepoint>> = BTreeMap::new();
     for savepoint in savepoints {
         if let Some(run) = savepoint.run() {
             left.entry(run).or_default().push(savepoint);

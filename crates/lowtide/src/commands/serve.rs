@@ -15,6 +15,7 @@ use lowtide_core::name::PlatformName;
 use lowtide_core::policy::Policy;
 use lowtide_core::ports::{Catalog, CatalogError, Clock, World};
 use lowtide_core::run::Run;
+use lowtide_core::savepoint::Savepoint;
 use lowtide_world::kubernetes::Source;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
@@ -50,7 +51,8 @@ pub async fn serve(common: Common) -> Result<Exit, Trouble> {
     let platforms: BTreeSet<&PlatformName> = setup.config.platforms.keys().collect();
     let hands = setup.hands(&platforms, Source::Watch)?;
     let progress = Progress::to_log();
-    let engine = Arc::new(setup::engine(catalog, hands, move |run| progress.saw(run))?);
+    let watch = move |run: &Run, _: Option<&[Savepoint]>| progress.saw(run);
+    let engine = Arc::new(setup::engine(catalog, hands, watch)?);
     tracing::info!(
         config = %setup.config.path.display(),
         catalog = %setup.config.catalog,
@@ -321,7 +323,7 @@ where
     W: World,
     C: Catalog,
     K: Clock,
-    O: Fn(&Run) + Send + Sync,
+    O: Fn(&Run, Option<&[Savepoint]>) + Send + Sync,
 {
     engine
         .look_back(|application| setup.config.platforms.contains_key(&application.platform))

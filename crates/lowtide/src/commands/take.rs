@@ -10,6 +10,7 @@ use lowtide_core::name::{AppKey, PlatformName, RunId};
 use lowtide_core::policy::Policy;
 use lowtide_core::ports::{Catalog as _, Claim, Clock};
 use lowtide_core::run::{Asked, Origin, Run};
+use lowtide_core::savepoint::Savepoint;
 use lowtide_world::kubernetes::Source;
 use lowtide_world::platform::PlatformSettings;
 
@@ -17,6 +18,7 @@ use super::{results, slot_from_job};
 use crate::cli::{Common, RunSlot, Take};
 use crate::exit::Exit;
 use crate::identity;
+use crate::left::Left;
 use crate::printer::Printer;
 use crate::progress::Progress;
 use crate::setup::{self, RealEngine, Setup};
@@ -133,7 +135,15 @@ async fn fill(
         source,
     })?;
     let progress = Progress::for_people(printer);
-    let (engine, platforms) = open(setup, &wanted, Arc::clone(&progress)).await?;
+    let left = Arc::new(Left::default());
+    let watch = {
+        let (progress, left) = (Arc::clone(&progress), Arc::clone(&left));
+        move |run: &Run, savepoints: Option<&[Savepoint]>| {
+            progress.saw(run);
+            left.saw(run, savepoints);
+        }
+    };
+    let (engine, platforms) = open(setup, &wanted, watch).await?;
     let engine = Arc::new(engine);
     let mut jobs = walking::take_over_lapsed(&engine, |run| {
         // A run that came up meanwhile may be on a platform that there is no client for.
@@ -171,6 +181,7 @@ async fn fill(
         &engine.catalog,
         &asked,
         &waited.results,
+        &left,
         &progress,
         printer,
     )
@@ -196,7 +207,7 @@ async fn fill(
 async fn open(
     setup: &Setup,
     wanted: &[Application],
-    progress: Arc<Progress>,
+    watch: impl Fn(&Run, Option<&[Savepoint]>) + Send + Sync + 'static,
 ) -> Result<(RealEngine, BTreeSet<PlatformName>), Trouble> {
     let of_wanted: BTreeSet<_> = wanted
         .iter()
@@ -219,7 +230,7 @@ async fn open(
     } else {
         setup.hands(&platforms, Source::List)?
     };
-    let engine = setup::engine(catalog, hands, move |run| progress.saw(run))?;
+    let engine = setup::engine(catalog, hands, watch)?;
     Ok((engine, platforms.into_iter().cloned().collect()))
 }
 
