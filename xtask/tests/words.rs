@@ -111,10 +111,9 @@ fn every_text_that_a_user_can_meet_has_a_snapshot() {
         sources(&root.join(folder), &mut files);
         for file in files {
             let source = fs::read_to_string(&file).expect("readable");
-            let shipped = source
-                .split("#[cfg(test)]\nmod ")
-                .next()
-                .unwrap_or_default();
+            let tests = ["#[cfg(test)]\nmod ", "#[cfg(test)]\npub(crate) mod "];
+            let ends = tests.iter().filter_map(|begins| source.find(begins));
+            let shipped = &source[..ends.min().unwrap_or(source.len())];
             let texts: Vec<String> = literals(shipped)
                 .into_iter()
                 .filter(|literal| is_prose(literal))
