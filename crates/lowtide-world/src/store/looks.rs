@@ -56,6 +56,9 @@ impl Looks {
             && let Some(work) = take(&look)
         {
             tokio::task::spawn_blocking(work);
+            self.queue()
+                .waiting
+                .retain(|other| !Arc::ptr_eq(other, &look));
         }
         let answer = match in_time {
             Ok(answer) => answer,
@@ -112,16 +115,20 @@ mod tests {
 
     use super::*;
 
-    /// A thread answers before it ends.
-    async fn ended(looks: &Looks) {
-        let ending = async {
-            while looks.queue().threads > 0 {
+    async fn until(is_so: impl Fn() -> bool) {
+        let waiting = async {
+            while !is_so() {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(Duration::from_mins(1), ending)
+        timeout(Duration::from_mins(1), waiting)
             .await
-            .expect("all end");
+            .expect("it comes to that");
+    }
+
+    /// A thread answers before it ends.
+    async fn ended(looks: &Looks) {
+        until(|| looks.queue().threads == 0).await;
     }
 
     #[tokio::test]
@@ -163,10 +170,10 @@ mod tests {
             };
             hanging.spawn(async move { looks.look(look).await });
         }
-        while looks.queue().threads < THREADS_MAX {
-            tokio::task::yield_now().await;
-        }
+        until(|| looks.queue().threads == THREADS_MAX).await;
         assert!(looks.look(|| Ok("seen")).await.is_ok());
+        // Each has a thread of its own by then, and none is left behind in the queue.
+        until(|| looks.queue().waiting.is_empty()).await;
         drop(go_on);
         assert!(hanging.join_all().await.iter().all(Result::is_ok));
     }

@@ -261,7 +261,7 @@ impl Paths {
         refuse_dots(&directory)?;
         let place = self.place(&directory);
         let looked = if let Place::Local(path) = &place {
-            let (paths, directory, path) = (self.clone(), directory.clone(), path.clone());
+            let (paths, path) = (self.clone(), path.clone());
             self.stores
                 .looks
                 .look(move || paths.look_locally(directory, &path))
