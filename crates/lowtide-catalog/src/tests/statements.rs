@@ -3,7 +3,7 @@
 use sqlx::{Executor as _, Row as _, SqlSafeStr as _};
 
 use super::open_in;
-use crate::sql;
+use crate::{Catalog, sql};
 
 #[tokio::test]
 async fn every_statement_can_be_prepared() {
@@ -14,6 +14,16 @@ async fn every_statement_can_be_prepared() {
         let prepared = (&mut *connection).prepare(statement.into_sql_str()).await;
         assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
     }
+}
+
+/// How SQLite would go about a statement, line by line.
+async fn plan(catalog: &Catalog, statement: &str) -> Vec<String> {
+    let explain = sqlx::AssertSqlSafe(format!("explain query plan {statement}"));
+    let plan = sqlx::query(explain)
+        .fetch_all(&catalog.writer)
+        .await
+        .unwrap();
+    plan.iter().map(|row| row.get("detail")).collect()
 }
 
 #[tokio::test]
@@ -46,13 +56,7 @@ async fn no_question_of_every_tick_reads_a_whole_table() {
     let directory = tempfile::tempdir().unwrap();
     let catalog = open_in(directory.path()).await;
     for statement in asked_often {
-        let explain = sqlx::AssertSqlSafe(format!("explain query plan {statement}"));
-        let plan = sqlx::query(explain)
-            .fetch_all(&catalog.writer)
-            .await
-            .unwrap();
-        for row in plan {
-            let detail: String = row.get("detail");
+        for detail in plan(&catalog, statement).await {
             // What is virtual is `json_each`, the list that was asked with; what a subquery found
             // has a line of its own.
             let stored = !detail.contains("VIRTUAL TABLE") && !detail.contains("(subquery");
@@ -75,12 +79,7 @@ async fn what_each_step_asks_reads_only_what_is_under_way() {
     let directory = tempfile::tempdir().unwrap();
     let catalog = open_in(directory.path()).await;
     for (statement, index) in asked_each_step {
-        let explain = sqlx::AssertSqlSafe(format!("explain query plan {statement}"));
-        let plan = sqlx::query(explain)
-            .fetch_all(&catalog.writer)
-            .await
-            .unwrap();
-        let details: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        let details = plan(&catalog, statement).await;
         assert!(
             details.iter().all(|detail| detail.contains(index)),
             "{details:?}: {statement}"
@@ -94,12 +93,7 @@ async fn what_is_known_of_many_savepoints_is_read_without_their_bodies() {
     let directory = tempfile::tempdir().unwrap();
     let catalog = open_in(directory.path()).await;
     for statement in [sql::MEASURES, sql::READINGS] {
-        let explain = sqlx::AssertSqlSafe(format!("explain query plan {statement}"));
-        let plan = sqlx::query(explain)
-            .fetch_all(&catalog.writer)
-            .await
-            .unwrap();
-        let details: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        let details = plan(&catalog, statement).await;
         assert!(
             details
                 .iter()

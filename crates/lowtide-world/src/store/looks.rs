@@ -13,6 +13,8 @@ use lowtide_core::fault::Fault;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::interrupted;
+
 /// Threads at once, as long as they are quick.
 const THREADS_MAX: usize = 8;
 /// So many looks wait for each thread before there is another one.
@@ -64,7 +66,7 @@ impl Looks {
             Ok(answer) => answer,
             Err(_) => answer.await,
         };
-        answer.unwrap_or_else(|_| Err(Fault::transient("reading was interrupted")))
+        answer.unwrap_or_else(|_| Err(interrupted()))
     }
 
     fn put(&self, look: Look) {

@@ -297,21 +297,29 @@ impl Paths {
         let mut opened = local::open(path)?;
         let metadata = opened.metadata.take().map(|bytes| verify::parse(&bytes));
         let place = Place::Local(path.to_owned());
-        let mut sought = self.seek(&directory, &place, &opened, metadata.as_ref())?;
-        sought.look_locally()?;
-        Ok(Looked {
-            directory,
-            opened,
-            metadata,
-            sought,
-        })
+        let mut looked = self.looked(directory, &place, opened, metadata)?;
+        looked.sought.look_locally()?;
+        Ok(looked)
     }
 
     /// Looks into any directory.
     async fn look(&self, directory: Location, place: &Place) -> Result<Looked, Fault> {
         let mut opened = self.open(place).await?;
         let metadata = parsed(opened.metadata.take()).await?;
-        let sought = self.seek(&directory, place, &opened, metadata.as_ref())?;
+        self.looked(directory, place, opened, metadata)
+    }
+
+    fn looked(
+        &self,
+        directory: Location,
+        place: &Place,
+        opened: Opened,
+        metadata: Option<Result<Metadata, ParseError>>,
+    ) -> Result<Looked, Fault> {
+        let sought = match &metadata {
+            Some(Ok(metadata)) => self.seek(&directory, place, &opened, metadata)?,
+            _ => Sought::default(),
+        };
         Ok(Looked {
             directory,
             opened,
@@ -367,12 +375,9 @@ impl Paths {
         directory: &Location,
         place: &Place,
         opened: &Opened,
-        metadata: Option<&Result<Metadata, ParseError>>,
+        metadata: &Metadata,
     ) -> Result<Sought, Fault> {
         let mut sought = Sought::default();
-        let Some(Ok(metadata)) = metadata else {
-            return Ok(sought);
-        };
         for (at, (location, rule)) in verify::wanted(metadata, directory).into_iter().enumerate() {
             refuse_dots(&location)?;
             let mut found = None;
@@ -513,7 +518,11 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Fault> {
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|_| Err(Fault::transient("reading was interrupted")))
+        .unwrap_or_else(|_| Err(interrupted()))
+}
+
+fn interrupted() -> Fault {
+    Fault::transient("reading was interrupted")
 }
 
 /// A place below another; the place itself if there is nothing to add.

@@ -25,7 +25,7 @@ use crate::text::one_line;
 pub(super) use settings::redacted;
 pub use settings::{Auth, Connection, SettingsError, TIMEOUT};
 
-/// Requests on their way to one platform at once, as long as it is quick. When hundreds of savepoints
+/// Questions on their way to one platform at once, as long as it is quick. When hundreds of savepoints
 /// are due, a connection for each costs both sides more than the requests; over these, a platform
 /// that answers within a millisecond is asked thousands of times a second.
 const QUESTIONS_AT_ONCE: usize = 12;
@@ -178,8 +178,7 @@ impl Endpoint {
             .map_err(Trouble::NotSent)?)
         .json(body)
         .timeout(timeout);
-        let _turn = turn(&self.acts).await;
-        self.send(request, path, timeout, bytes_max).await
+        self.act(request, path, timeout, bytes_max).await
     }
 
     pub(super) async fn patch(
@@ -190,15 +189,13 @@ impl Endpoint {
     ) -> Result<Answer, Fault> {
         let request = self.request(Method::PATCH, path).await?.json(body);
         let request = request.timeout(self.timeout);
-        let _turn = turn(&self.acts).await;
-        Ok(self.send(request, path, self.timeout, bytes_max).await?)
+        Ok(self.act(request, path, self.timeout, bytes_max).await?)
     }
 
     pub(super) async fn delete(&self, path: &str, bytes_max: usize) -> Result<Answer, Fault> {
         let request = self.request(Method::DELETE, path).await?;
         let request = request.timeout(self.timeout);
-        let _turn = turn(&self.acts).await;
-        Ok(self.send(request, path, self.timeout, bytes_max).await?)
+        Ok(self.act(request, path, self.timeout, bytes_max).await?)
     }
 
     async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Fault> {
@@ -211,6 +208,17 @@ impl Endpoint {
             Login::Fixed(Auth::Bearer(token)) => request.bearer_auth(token.expose_secret()),
             Login::ApiServer(login) => request.headers(login.headers().await?),
         })
+    }
+
+    async fn act(
+        &self,
+        request: RequestBuilder,
+        path: &str,
+        timeout: Duration,
+        bytes_max: usize,
+    ) -> Result<Answer, Trouble> {
+        let _turn = turn(&self.acts).await;
+        self.send(request, path, timeout, bytes_max).await
     }
 
     async fn send(
