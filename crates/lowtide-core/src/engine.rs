@@ -297,7 +297,7 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run, Option<&[Savepoint]>) + Send + 
                 }
             };
             let looking = async {
-                if std::mem::take(&mut may_call) {
+                let seen = if std::mem::take(&mut may_call) {
                     self.call(&mut run).await
                 } else if let Some(seen) = seen_early.take() {
                     Ok(Some(seen))
@@ -305,16 +305,18 @@ impl<W: World, C: Catalog, K: Clock, O: Fn(&Run, Option<&[Savepoint]>) + Send + 
                     let asked = run.clone();
                     self.while_owning(&mut run, self.observe(&asked, policy))
                         .await
-                }
+                };
+                // What is usual may come later, and has nothing to do with when it was seen.
+                (seen, self.clock.now())
             };
-            let (seen, read) = join(looking, reading).await;
+            let ((seen, now), read) = join(looking, reading).await;
             let Some(seen) = seen? else {
                 return Ok(Walked::Yielded);
             };
             context = context.or(read);
             let known = context.unwrap_or_default();
-            let now = self.clock.now();
             let step = run::advance(ahead.as_ref().unwrap_or(&run), seen, now, policy, &known);
+            let step = with_the_grant(step, now, policy, &known);
             let ahead_before = ahead.take();
             match self.go_on(&run, ahead_before, step, policy, &known).await? {
                 None => return Ok(Walked::Yielded),
@@ -661,6 +663,16 @@ fn may_look_early(before: &Run, step: &Step) -> bool {
     // What goes back to an earlier phase could do so for ever without one commit.
     let goes_forward = before.phase < step.run.phase;
     reads && keeps_nothing && goes_forward && step.rest_until.is_none() && before.hold.is_none()
+}
+
+/// An attempt that has just been frozen waits for nothing: it goes to the disk together with the grant of its call.
+/// The call is still made only by whoever committed that.
+fn with_the_grant(frozen: Step, now: Timestamp, policy: &Policy, context: &Context) -> Step {
+    let is_frozen = frozen.run.phase == Phase::Triggering && run::next(&frozen.run) == Next::Step;
+    if !is_frozen || frozen.grants_call || !frozen.savepoints.is_empty() {
+        return frozen;
+    }
+    run::advance(&frozen.run, Seen::Nothing, now, policy, context)
 }
 
 /// Whether the platform may have been asked for the savepoint.
