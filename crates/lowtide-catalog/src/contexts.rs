@@ -3,6 +3,8 @@
 //! Hundreds of runs whose requests go out at once each ask for it, and a statement of its own for each
 //! would take the processor from those very requests.
 
+use std::time::Duration;
+
 use lowtide_core::name::AppKey;
 use lowtide_core::ports::CatalogError;
 use lowtide_core::run::{CONTEXT_SAVEPOINTS, Context};
@@ -16,6 +18,9 @@ type Result<T, E = CatalogError> = std::result::Result<T, E>;
 
 /// Applications in one statement at most: it reads a few rows for each, in some tens of microseconds.
 const TOGETHER_MAX: usize = 256;
+/// After several at once the next are waited for, so that they share a statement: each counts all runs under way, and
+/// nobody needs the answer before the savepoint may be complete.
+const LINGER: Duration = Duration::from_millis(5);
 /// Which application in the question, the durations of its savepoints in milliseconds, and their sizes in bytes.
 type Measures = (usize, Vec<Option<u64>>, Vec<Option<u64>>);
 
@@ -55,7 +60,15 @@ impl Contexts {
 
 async fn read_all(readers: Pool<Sqlite>, mut waiting: mpsc::Receiver<Asked>) {
     let mut group = Vec::with_capacity(TOGETHER_MAX);
-    while waiting.recv_many(&mut group, TOGETHER_MAX).await > 0 {
+    let mut were_several = false;
+    loop {
+        if were_several {
+            tokio::time::sleep(LINGER).await;
+        }
+        if waiting.recv_many(&mut group, TOGETHER_MAX).await == 0 {
+            return;
+        }
+        were_several = group.len() > 1;
         match together(&readers, &group).await {
             Ok(contexts) => {
                 for (asked, context) in group.drain(..).zip(contexts) {

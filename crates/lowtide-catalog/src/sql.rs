@@ -18,7 +18,7 @@ macro_rules! insert_savepoints {
                  taken_ms, duration_ms, state_bytes, verify_at_ms, read_ms, body)
              select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
                  value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11
-             from json_each(",
+             from jsonb_each(",
             $rows,
             ") where true on conflict (location) "
         )
@@ -38,7 +38,7 @@ macro_rules! insert_baselines {
     ($rows:literal) => {
         concat!(
             "insert into baselines (location, body)
-             select value ->> 0, unhex(value ->> 1) from json_each(",
+             select value ->> 0, unhex(value ->> 1) from jsonb_each(",
             $rows,
             ") where true on conflict (location) do nothing returning location"
         )
@@ -58,7 +58,7 @@ macro_rules! update_runs {
                   value ->> 11 as look_at_ms, value ->> 12 as version,
                   value ->> 13 as body, value ->> 14 as begins, value ->> 15 as cap,
                   value ->> 16 as ahead
-              from json_each($1))
+              from jsonb_each($1))
           update runs set phase = step.phase, outcome = step.outcome, owner = step.owner,
               owner_until_ms = step.owner_until_ms, ended_ms = step.ended_ms,
               look_at_ms = step.look_at_ms, version = step.version, body = step.body
@@ -87,11 +87,11 @@ macro_rules! claim {
          select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
              value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9,
              value ->> 10, value ->> 11, value ->> 12, value ->> 13
-         from json_each($1) where true
+         from jsonb_each($1) where true
          on conflict (id) do nothing
          returning id;
          update schedules set considered_until = memory.value ->> 2
-         from json_each($2) as memory
+         from jsonb_each($2) as memory
          where platform = memory.value ->> 0 and application = memory.value ->> 1
              and rtrim(considered_until, 'Z') < rtrim(memory.value ->> 2, 'Z')"
     };
@@ -213,11 +213,11 @@ statements! {
     RELEASE_READINGS = "update reading_claims set until_ms = 0 where holder = $1";
     END_READING_CLAIM = "delete from reading_claims where location = $1";
 
-    /// Of pairs of platform and application: how many runs are triggered; and for each of the pairs its place among
-    /// them, durations and sizes. All in one text, as each row would be a message from SQLite's thread. The phases,
+    /// Of pairs of platform and application: how many runs have not ended; and for each of the pairs its place among
+    /// them, durations and sizes. All in one text, as each row would be a message from SQLite's thread. The phase,
     /// and the last conditions on savepoints, are those of indexes.
     MEASURES = "select json_array(
-                (select count(*) from runs where phase in ('triggering', 'following')),
+                (select count(*) from runs where phase <> 'done'),
                 json_group_array(json(
                     (select json_array(asked.key, json_group_array(duration_ms),
                          json_group_array(state_bytes))
@@ -226,7 +226,7 @@ statements! {
                                and standing = 'kept'
                                and verification = 'verified' and standing <> 'orphan'
                            order by taken_ms desc, location desc limit $2)))))
-                from json_each($1) as asked";
+                from jsonb_each($1) as asked";
 
     SCHEDULE = "select schedule, considered_until from schedules
                 where platform = $1 and application = $2";

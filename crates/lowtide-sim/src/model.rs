@@ -261,8 +261,7 @@ impl Model {
             .filter_map(|one| one.verification.report())
             .map(|report| report.state_bytes)
             .collect();
-        let triggered = self.open().filter(|run| run.is_triggered());
-        let company = u32::try_from(triggered.count()).unwrap_or(u32::MAX);
+        let company = u32::try_from(self.open().count()).unwrap_or(u32::MAX);
         Context::of_measures(durations, sizes, company)
     }
 

@@ -277,14 +277,14 @@ impl Model {
             .collect();
         good.sort_by_key(|known| std::cmp::Reverse((known.taken_at, known.location.clone())));
         good.truncate(CONTEXT_SAVEPOINTS);
-        let triggered = self.runs.iter().filter(|run| run.is_triggered()).count();
+        let open = self.runs.iter().filter(|run| run.phase != Phase::Done);
         Context::of_measures(
             good.iter().filter_map(|known| known.duration_ms).collect(),
             good.iter()
                 .filter_map(|known| known.verification.report())
                 .map(|report| report.state_bytes)
                 .collect(),
-            u32::try_from(triggered).unwrap_or(u32::MAX),
+            u32::try_from(open.count()).unwrap_or(u32::MAX),
         )
     }
 }

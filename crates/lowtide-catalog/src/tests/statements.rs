@@ -57,7 +57,7 @@ async fn no_question_of_every_tick_reads_a_whole_table() {
     let catalog = open_in(directory.path()).await;
     for statement in asked_often {
         for detail in plan(&catalog, statement).await {
-            // What is virtual is `json_each`, the list that was asked with; what a subquery found
+            // What is virtual is `jsonb_each`, the list that was asked with; what a subquery found
             // has a line of its own.
             let stored = !detail.contains("VIRTUAL TABLE") && !detail.contains("(subquery");
             let whole_table = detail.starts_with("SCAN") && !detail.contains("USING") && stored;

@@ -199,7 +199,7 @@ pub trait Catalog: Send + Sync {
         baseline: &Baseline,
     ) -> impl Future<Output = Result<(), CatalogError>> + Send;
 
-    /// Medians over the application's latest good kept savepoints, and how many runs are triggered
+    /// Medians over the application's latest good kept savepoints, and how many runs have not ended
     /// ([`Context::of_measures`]).
     fn context(
         &self,

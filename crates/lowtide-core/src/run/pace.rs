@@ -44,9 +44,11 @@ const QUESTION_S: f64 = 0.000_1;
 /// It is a crowd where one question about each takes longer than this share of a savepoint: then questions that are
 /// too early make all of them late.
 const CROWD_SHARE: f64 = 0.05;
-/// In a crowd one run of so many asks as if it were alone, and finds out when the end really is; the others of its
-/// application go by that.
+/// In a crowd one run of so many asks before the others of its application would, and finds out whether the end is
+/// sooner; they go by that.
 const SCOUT_ONE_IN: u8 = 8;
+/// At these shares of the time that the quickest took: fewer questions than who is alone puts around the end.
+const SCOUT_AT: [f64; 3] = [PROBE_AT, 0.92, NEAR_FROM];
 /// Where fewer savepoints are known than this, every run is a scout.
 const KNOWN: usize = 5;
 /// Up to this multiple of the usual time a savepoint is slow, and asked about after each such share of its
@@ -70,7 +72,7 @@ pub fn poll_delay(run: RunId, elapsed: SignedDuration, context: &Context) -> Sig
     let elapsed = elapsed.as_secs_f64().max(0.0);
     let usual = context.usual.filter(|usual| usual.middle.is_positive());
     let delay = match usual {
-        Some(usual) => with_history(elapsed, usual, goes_by_others(run, usual, context.company)),
+        Some(usual) => with_history(elapsed, usual, part(run, usual, context.company)),
         None => without_history(elapsed),
     };
     SignedDuration::from_secs_f64(delay.min(POLL_S_MAX))
@@ -82,14 +84,18 @@ fn without_history(elapsed: f64) -> f64 {
     (share * elapsed).max(POLL_S_MIN)
 }
 
-fn with_history(elapsed: f64, usual: Usual, goes_by_others: bool) -> f64 {
+fn with_history(elapsed: f64, usual: Usual, part: Part) -> f64 {
     let middle = usual.middle.as_secs_f64();
     let seen_early = usual.early.as_secs_f64().min(middle);
     let early = (seen_early - ANSWER_S).max(0.0);
-    let (probe_at, near_from) = if goes_by_others {
-        (seen_early, seen_early)
-    } else {
-        (early * PROBE_AT, early * NEAR_FROM)
+    let (probe_at, near_from) = match part {
+        Part::Alone => (early * PROBE_AT, early * NEAR_FROM),
+        Part::Scout => {
+            let mut probes = SCOUT_AT.map(|share| early * share).into_iter();
+            let next = probes.find(|at| elapsed < *at);
+            (next.unwrap_or(seen_early), seen_early)
+        }
+        Part::GoesByOthers => (seen_early, seen_early),
     };
     let near_until = middle * NEAR_UNTIL;
     if elapsed < probe_at {
@@ -112,11 +118,26 @@ fn with_history(elapsed: f64, usual: Usual, goes_by_others: bool) -> f64 {
     }
 }
 
-/// Whether the run leaves it to other runs of its application to find out when exactly a savepoint ends.
-fn goes_by_others(run: RunId, usual: Usual, company: u32) -> bool {
+/// What a run does to find out when exactly a savepoint ends.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    /// All of it, by itself.
+    Alone,
+    /// It asks a few times before it is likely.
+    Scout,
+    /// It leaves that to other runs of its application.
+    GoesByOthers,
+}
+
+fn part(run: RunId, usual: Usual, company: u32) -> Part {
     let is_crowd = f64::from(company) * QUESTION_S > usual.early.as_secs_f64() * CROWD_SHARE;
-    let is_scout = run.as_bytes()[0].is_multiple_of(SCOUT_ONE_IN);
-    is_crowd && usual.known >= KNOWN && !is_scout
+    if !is_crowd || usual.known < KNOWN {
+        Part::Alone
+    } else if run.as_bytes()[0].is_multiple_of(SCOUT_ONE_IN) {
+        Part::Scout
+    } else {
+        Part::GoesByOthers
+    }
 }
 
 /// Full-jitter backoff after `faults` faults in a row: anywhere between nothing and a bound that
@@ -215,13 +236,13 @@ mod tests {
     }
 
     #[test]
-    fn in_a_crowd_most_ask_once() {
+    fn in_a_crowd_most_ask_once_and_scouts_a_little_sooner() {
         let total = SignedDuration::from_millis(200);
         let context = in_company(total, total, 200);
         assert_eq!(questions(total, &context), (1, SignedDuration::ZERO));
         assert_eq!(
             questions_of(SCOUT, total, &context),
-            questions(total, &alone(total, total))
+            (4, SignedDuration::ZERO)
         );
     }
 

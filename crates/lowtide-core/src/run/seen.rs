@@ -150,7 +150,7 @@ pub struct Context {
     pub usual: Option<Usual>,
     /// The median state size of the application's good savepoints, in bytes.
     pub median_bytes: Option<u64>,
-    /// How many runs were waiting for a savepoint when this was read, whoever walks them.
+    /// How many runs had not ended when this was read, whoever walks them.
     pub company: u32,
 }
 
@@ -173,7 +173,7 @@ impl Context {
     /// What is usual by the latest [`CONTEXT_SAVEPOINTS`] good kept savepoints: durations in
     /// milliseconds, where known, and state sizes in bytes. Quantiles are values that were
     /// really seen: of an even number, the median is the smaller of the two in the middle.
-    /// With how many runs are [waiting for a savepoint](Self::company).
+    /// With how many runs [have not ended](Self::company).
     pub fn of_measures(durations_ms: Vec<u64>, state_bytes: Vec<u64>, company: u32) -> Self {
         Self {
             usual: usual(durations_ms),

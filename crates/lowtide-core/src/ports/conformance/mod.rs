@@ -38,7 +38,7 @@ pub use memory::{
     texts_seen_at_once_agree,
 };
 pub use savepoints::{
-    an_amendment_needs_the_record_as_it_is, company_is_who_waits_for_a_savepoint,
+    an_amendment_needs_the_record_as_it_is, company_is_who_has_not_ended,
     looks_are_due_to_the_nanosecond, medians_are_of_the_latest_good_kept,
     reads_are_due_to_the_nanosecond, savepoints_come_with_their_commit_or_not_at_all,
     the_first_checksums_stay, what_knows_less_covers_nothing,
@@ -84,7 +84,7 @@ pub async fn all<C: Catalog, F: Future<Output = C>>(fresh: impl Fn() -> F) {
     looks_are_due_to_the_nanosecond(&fresh().await).await;
     reads_are_due_to_the_nanosecond(&fresh().await).await;
     medians_are_of_the_latest_good_kept(&fresh().await).await;
-    company_is_who_waits_for_a_savepoint(&fresh().await).await;
+    company_is_who_has_not_ended(&fresh().await).await;
     the_first_checksums_stay(&fresh().await).await;
 
     a_schedule_is_remembered_from_its_first_sight(&fresh().await).await;
