@@ -2,8 +2,9 @@
 //!
 //! Hundreds of runs walk at once, and each commit must be on the disk before its run goes on. One
 //! after the other that is a wait for the disk each; together it is one wait for all. So one task
-//! writes: whatever has come while it waited for the disk is its next transaction. Nobody waits
-//! longer than alone, and each answer comes after the transaction is on the disk.
+//! writes: whatever has come while it waited for the disk is its next transaction. Each answer comes
+//! after the transaction is on the disk, and who writes alone waits for nobody; in a crowd [a
+//! moment](queue).
 //!
 //! What is usual is done [at one go](one_go). Otherwise it is a transaction that goes step by step:
 //! steps of a group are one statement as far as nothing speaks against them; whatever is left is done
@@ -17,11 +18,12 @@ mod one_go;
 mod queue;
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
 use lowtide_core::baseline::Baseline;
-use lowtide_core::name::{AppKey, Location};
+use lowtide_core::name::{AppKey, Location, RunId};
 use lowtide_core::ports::{CatalogError, Claim, Commit};
 use lowtide_core::run::{Phase, Run};
 use lowtide_core::savepoint::Savepoint;
@@ -54,6 +56,14 @@ const BASELINE_AT_ONCE_MAX: usize = 16 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Writes {
     queue: mpsc::Sender<Asked>,
+    open: Open,
+}
+
+/// The runs that were claimed through this handle of the catalog and have not ended.
+type Open = Arc<Mutex<BTreeSet<RunId>>>;
+
+fn lock(open: &Open) -> MutexGuard<'_, BTreeSet<RunId>> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A write and who waits for it.
@@ -117,8 +127,9 @@ impl Writes {
     /// Starts the task that writes; it ends with the last handle.
     pub(crate) fn through(writer: Pool<Sqlite>) -> Self {
         let (queue, waiting) = mpsc::channel(GROUP_MAX);
-        tokio::spawn(write_all(writer, waiting));
-        Self { queue }
+        let open = Open::default();
+        tokio::spawn(write_all(writer, Queue::new(waiting, Arc::clone(&open))));
+        Self { queue, open }
     }
 
     pub(crate) async fn claim(
@@ -126,11 +137,17 @@ impl Writes {
         runs: &[Run],
         considered: Option<(&AppKey, Timestamp)>,
     ) -> Result<Vec<Claim>> {
-        self.ask(Write::Claim(New {
+        let new = Write::Claim(New {
             runs: runs.to_vec(),
             considered: considered.map(|(key, until)| (key.clone(), until)),
-        }))
-        .await
+        });
+        let claims = self.ask(new).await?;
+        let claimed = runs
+            .iter()
+            .zip(&claims)
+            .filter(|(run, claim)| **claim == Claim::Claimed && run.phase != Phase::Done);
+        lock(&self.open).extend(claimed.map(|(run, _)| run.id));
+        Ok(claims)
     }
 
     pub(crate) async fn commit(&self, commit: Commit<'_>) -> Result<()> {
@@ -168,8 +185,7 @@ impl Writes {
     }
 }
 
-async fn write_all(writer: Pool<Sqlite>, waiting: mpsc::Receiver<Asked>) {
-    let mut queue = Queue::new(waiting);
+async fn write_all(writer: Pool<Sqlite>, mut queue: Queue) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     let mut unfolded = 0;
     loop {
@@ -342,6 +358,15 @@ impl Write {
     fn has_time(&self) -> bool {
         self.plain_step()
             .is_some_and(|step| step.run.phase == Phase::Following)
+    }
+
+    /// Whether it is the end of a run, or recorded beside one.
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Commit(step) => step.run.phase == Phase::Done,
+            Self::Baseline { .. } => true,
+            Self::Claim(_) => false,
+        }
     }
 
     /// A step that leaves no savepoint.

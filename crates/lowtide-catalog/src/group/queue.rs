@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use lowtide_core::name::RunId;
 use tokio::sync::mpsc::Receiver;
+use tokio::time::timeout;
 
-use super::{Asked, GROUP_MAX};
+use super::{Asked, GROUP_MAX, Open, Write, lock};
 
 /// A group of so many writes is one of a crowd: the next is waited for a moment, so that it is as large. Each
 /// transaction costs as much as a dozen of them.
@@ -13,6 +15,10 @@ const LINGER: Duration = Duration::from_millis(1);
 /// How long a write that [has time](Write::has_time) lets others go first: little beside the time within which a
 /// claim is renewed. What was asked of the platform is on the disk already.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How long the end of a run waits for the ends of others, as long as so many as are a crowd are still to come: each
+/// touches six pages, and those of two hundred are a third as many where they go to the disk in three groups instead
+/// of a dozen. That is less to be written now, and to be read by whoever opens the catalog next.
+const ENDS_WAIT: Duration = Duration::from_millis(10);
 /// Longer than a savepoint takes to be accepted, shorter than most take.
 const QUIET: Duration = Duration::from_millis(50);
 
@@ -24,14 +30,16 @@ pub(super) struct Queue {
     patient: Vec<Asked>,
     /// Whether the last group was one of a crowd.
     is_crowd: bool,
+    open: Open,
 }
 
 impl Queue {
-    pub(super) fn new(waiting: Receiver<Asked>) -> Self {
+    pub(super) fn new(waiting: Receiver<Asked>, open: Open) -> Self {
         Self {
             waiting,
             patient: Vec::new(),
             is_crowd: false,
+            open,
         }
     }
 
@@ -41,17 +49,65 @@ impl Queue {
         if self.is_crowd {
             tokio::time::sleep(LINGER).await;
         }
-        if group.is_empty() && self.patient.is_empty() {
-            self.waiting.recv_many(group, GROUP_MAX).await;
+        if group.is_empty() {
+            match self.may_let_others_go_first_for() {
+                None => _ = self.waiting.recv_many(group, GROUP_MAX).await,
+                Some(left) => _ = timeout(left, self.waiting.recv_many(group, GROUP_MAX)).await,
+            }
         }
+        self.take_what_is_there(group);
+        while let Some(left) = self.waits_for_ends(group) {
+            let room = GROUP_MAX - group.len();
+            match timeout(left, self.waiting.recv_many(group, room)).await {
+                Ok(1..) => self.take_what_is_there(group),
+                Ok(0) | Err(_) => break,
+            }
+        }
+        self.let_others_go_first(group);
+        self.is_crowd = group.len() >= CROWD;
+        for run in group.iter().filter_map(ended) {
+            lock(&self.open).remove(&run);
+        }
+        !group.is_empty()
+    }
+
+    fn take_what_is_there(&mut self, group: &mut Vec<Asked>) {
         while group.len() < GROUP_MAX
             && let Ok(asked) = self.waiting.try_recv()
         {
             group.push(asked);
         }
-        self.let_others_go_first(group);
-        self.is_crowd = group.len() >= CROWD;
-        !group.is_empty()
+    }
+
+    /// How long a group of nothing but ends waits for others; `None` once it waits no longer.
+    fn waits_for_ends(&self, group: &[Asked]) -> Option<Duration> {
+        let is_apt = self.patient.is_empty()
+            && (1..GROUP_MAX).contains(&group.len())
+            && group.iter().all(|asked| asked.write.is_end());
+        if !is_apt {
+            return None;
+        }
+        let open = lock(&self.open);
+        let ending = group.iter().filter_map(ended);
+        let to_come = open.len() - ending.filter(|run| open.contains(run)).count();
+        let waited = group.iter().map(|asked| asked.since.elapsed()).max()?;
+        let left = ENDS_WAIT.checked_sub(waited)?;
+        (to_come >= CROWD && !left.is_zero()).then_some(left)
+    }
+
+    /// How long who has time waits for others that have none; `None` if nobody has time. Only in a crowd are there
+    /// others that come right after those that went.
+    fn may_let_others_go_first_for(&self) -> Option<Duration> {
+        let waited = self
+            .patient
+            .iter()
+            .map(|asked| asked.since.elapsed())
+            .max()?;
+        Some(if self.is_crowd {
+            PATIENCE.saturating_sub(waited)
+        } else {
+            Duration::ZERO
+        })
     }
 
     fn let_others_go_first(&mut self, group: &mut Vec<Asked>) {
@@ -71,10 +127,20 @@ impl Queue {
     }
 }
 
+/// The run that ends.
+fn ended(asked: &Asked) -> Option<RunId> {
+    match &asked.write {
+        Write::Commit(step) => asked.write.is_end().then_some(step.run.id),
+        Write::Claim(_) | Write::Baseline { .. } => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
     use std::time::Instant;
 
+    use futures_util::future::join;
     use lowtide_core::run::Phase;
     use tokio::sync::{mpsc, oneshot};
 
@@ -104,7 +170,7 @@ mod tests {
         for asked in all {
             sender.send(asked).await.expect("room");
         }
-        let (mut queue, mut group) = (Queue::new(waiting), Vec::new());
+        let (mut queue, mut group) = (Queue::new(waiting, Open::default()), Vec::new());
         assert!(queue.next(&mut group).await);
         let names = |all: &[Asked]| {
             let steps = all.iter().filter_map(|asked| asked.write.plain_step());
@@ -152,7 +218,58 @@ mod tests {
 
     #[tokio::test]
     async fn it_ends_when_nobody_can_write_any_more() {
-        let mut queue = Queue::new(mpsc::channel(GROUP_MAX).1);
+        let mut queue = Queue::new(mpsc::channel(GROUP_MAX).1, Open::default());
         assert!(!queue.next(&mut Vec::new()).await);
+    }
+
+    /// The end of one of so many open runs, and the ends of the others right after it: how many are written together,
+    /// and after how long.
+    async fn ends_together(count: usize) -> (usize, Duration) {
+        let begun = tokio::time::Instant::now();
+        let ends =
+            (0..count).map(|number| asked(&format!("a-{number}"), Phase::Done, Instant::now()));
+        let mut ends: Vec<Asked> = ends.collect();
+        let open: Open = Arc::new(Mutex::new(ends.iter().filter_map(ended).collect()));
+        let (sender, waiting) = mpsc::channel(GROUP_MAX);
+        let others = ends.split_off(1);
+        for end in ends {
+            sender.send(end).await.expect("room");
+        }
+        let mut queue = Queue::new(waiting, Arc::clone(&open));
+        let mut group = Vec::new();
+        let later = async {
+            tokio::task::yield_now().await;
+            for end in others {
+                sender.send(end).await.expect("room");
+            }
+        };
+        let (goes_on, ()) = join(queue.next(&mut group), later).await;
+        assert!(goes_on);
+        assert_eq!(lock(&open).len(), count - group.len());
+        (group.len(), begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_crowd_ends_wait_for_others_and_the_last_ones_do_not() {
+        assert_eq!(ends_together(CROWD + 1).await, (CROWD + 1, Duration::ZERO));
+        assert_eq!(ends_together(CROWD).await, (1, Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_does_not_wait_for_long() {
+        let (sender, waiting) = mpsc::channel(GROUP_MAX);
+        let long_ago = Instant::now().checked_sub(ENDS_WAIT);
+        let end = asked(
+            "ended",
+            Phase::Done,
+            long_ago.expect("the machine runs for longer"),
+        );
+        let held = (0..CROWD).map(|number| slot(&key(&format!("held-{number}")), 0).id);
+        let open: Open = Arc::new(Mutex::new(held.collect()));
+        sender.send(end).await.expect("room");
+        let (mut queue, mut group) = (Queue::new(waiting, open), Vec::new());
+        let begun = tokio::time::Instant::now();
+        assert!(queue.next(&mut group).await);
+        assert_eq!((group.len(), begun.elapsed()), (1, Duration::ZERO));
     }
 }
