@@ -170,8 +170,8 @@ fn no_directory() -> Fault {
         .hint("was the platform of this name of another kind when the savepoint was asked for?")
 }
 
-// What is not Flink's own is boxed: reading from Kubernetes is twenty kilobytes of future, and a
-// run of any other platform would carry them.
+// What asks is boxed: a request is a future of kilobytes, reading from Kubernetes one of twenty, and each of hundreds
+// of runs would carry the largest of them from its beginning to its end.
 impl World for Hands {
     async fn jobs(&self, platform: &PlatformName, name: &str) -> Result<Vec<JobSeen>, Fault> {
         if let Some(jobs) = self.ahead.take_jobs(platform, name).await {
@@ -193,7 +193,7 @@ impl World for Hands {
 
     async fn trigger(&self, platform: &PlatformName, attempt: &Attempt) -> Reply {
         match self.platform(platform) {
-            Ok(Platform::Flink { client, .. }) => client.trigger(attempt).await,
+            Ok(Platform::Flink { client, .. }) => Box::pin(client.trigger(attempt)).await,
             Ok(Platform::Kubernetes { client, .. }) => Box::pin(client.trigger(attempt)).await,
             Ok(Platform::Ververica { client, .. }) => Box::pin(client.trigger(attempt)).await,
             Err(fault) => Reply::NotSent(fault),
@@ -206,7 +206,7 @@ impl World for Hands {
         attempt: &Attempt,
     ) -> Result<Operation, Fault> {
         match self.platform(platform)? {
-            Platform::Flink { client, .. } => client.operation(attempt).await,
+            Platform::Flink { client, .. } => Box::pin(client.operation(attempt)).await,
             Platform::Kubernetes { client, .. } => Box::pin(client.operation(attempt)).await,
             Platform::Ververica { client, .. } => Box::pin(client.operation(attempt)).await,
         }

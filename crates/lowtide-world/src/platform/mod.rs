@@ -122,8 +122,8 @@ impl Platform {
     /// names, it may be of this age.
     pub(crate) async fn jobs(&self, name: &str, age_max: Duration) -> Result<Vec<JobSeen>, Fault> {
         match self {
-            Self::Flink { client, .. } => client.jobs_within(age_max).await,
-            Self::Kubernetes { client, .. } => client.look().await?.about(name),
+            Self::Flink { client, .. } => Box::pin(client.jobs_within(age_max)).await,
+            Self::Kubernetes { client, .. } => Box::pin(client.look()).await?.about(name),
             Self::Ververica { client, .. } => Box::pin(client.jobs(name)).await,
         }
     }
@@ -131,7 +131,7 @@ impl Platform {
     /// What the job looks like just now.
     pub(crate) async fn vitals(&self, job: &JobId) -> Result<Vitals, Fault> {
         match self {
-            Self::Flink { client, .. } => client.vitals(job).await,
+            Self::Flink { client, .. } => Box::pin(client.vitals(job)).await,
             Self::Kubernetes { client, .. } => Box::pin(client.vitals(job)).await,
             Self::Ververica { client, .. } => Box::pin(client.vitals(job)).await,
         }
@@ -149,7 +149,7 @@ impl Platform {
     /// Asks for what each run will need and no job has to be known for.
     pub(crate) async fn greet(&self) {
         match self {
-            Self::Flink { client, .. } => client.greet().await,
+            Self::Flink { client, .. } => Box::pin(client.greet()).await,
             // Nothing is kept of these.
             Self::Kubernetes { .. } | Self::Ververica { .. } => {}
         }

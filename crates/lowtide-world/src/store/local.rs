@@ -22,9 +22,8 @@ use super::{DIRECTORIES_MAX, ENTRIES_MAX, METADATA, METADATA_BYTES_MAX, Opened};
 /// Reads the `_metadata` of the directory at `path` and lists it.
 pub(super) fn open(path: &Path) -> Result<Opened, Fault> {
     let names = names(path)?;
-    let own = path.join(METADATA);
-    let metadata = metadata_bytes(&own)?;
-    let told = looked_up(&own)?.as_ref().map(listed);
+    let read = metadata_told(&path.join(METADATA))?;
+    let (metadata, told) = read.unzip();
     Ok(Opened {
         metadata,
         told,
@@ -147,6 +146,11 @@ fn modified_at(it: Option<fs::Metadata>) -> Option<Timestamp> {
 
 /// The bytes of a `_metadata`; `None` if there is none.
 pub(super) fn metadata_bytes(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
+    Ok(metadata_told(path)?.map(|(bytes, _)| bytes))
+}
+
+/// The same, and what is told of the file.
+fn metadata_told(path: &Path) -> Result<Option<(Vec<u8>, Listed)>, Fault> {
     // Looked at before it is opened: opening a pipe would wait for ever.
     let Some(kind) = looked_up(path)? else {
         return Ok(None);
@@ -167,7 +171,7 @@ pub(super) fn metadata_bytes(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
             path.display()
         )));
     }
-    Ok(Some(bytes))
+    Ok(Some((bytes, listed(&kind))))
 }
 
 /// What is told of a file without opening it.

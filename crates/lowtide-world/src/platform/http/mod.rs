@@ -18,6 +18,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
+use url::Url;
 
 use crate::chain::causes;
 use crate::kubernetes::{self, ServiceProxy};
@@ -64,8 +65,10 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) struct Endpoint {
     peer: Peer,
-    /// Without a password and without a slash at its end.
+    /// Without a password and without a slash at its end, for messages.
     base: String,
+    /// The same, read once: read for each request, it took a twentieth of the processor time of two hundred savepoints.
+    url: Url,
     login: Login,
     client: reqwest::Client,
     timeout: Duration,
@@ -110,7 +113,7 @@ impl Endpoint {
         let tls = tls::config(connection)?;
         Self::build(
             reqwest::Client::builder().tls_backend_preconfigured(tls),
-            url.as_str(),
+            url,
             auth.map_or(Login::Nobody, Login::Fixed),
             connection.timeout,
             peer,
@@ -128,12 +131,13 @@ impl Endpoint {
             .tls_backend_preconfigured(proxy.tls)
             .no_proxy();
         let login = Login::ApiServer(proxy.login);
-        Self::build(builder, &proxy.base, login, timeout, peer)
+        let url = Url::parse(&proxy.base).map_err(|_| SettingsError::Scheme(proxy.base))?;
+        Self::build(builder, url, login, timeout, peer)
     }
 
     fn build(
         builder: reqwest::ClientBuilder,
-        base: &str,
+        url: Url,
         login: Login,
         timeout: Duration,
         peer: Peer,
@@ -150,7 +154,8 @@ impl Endpoint {
             .map_err(SettingsError::Client)?;
         Ok(Self {
             peer,
-            base: base.trim_end_matches('/').to_owned(),
+            base: url.as_str().trim_end_matches('/').to_owned(),
+            url,
             login,
             client,
             timeout,
@@ -199,7 +204,7 @@ impl Endpoint {
     }
 
     async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Fault> {
-        let request = self.client.request(method, format!("{}{path}", self.base));
+        let request = self.client.request(method, self.at(path));
         Ok(match &self.login {
             Login::Nobody => request,
             Login::Fixed(Auth::Basic { user, password }) => {
@@ -208,6 +213,18 @@ impl Endpoint {
             Login::Fixed(Auth::Bearer(token)) => request.bearer_auth(token.expose_secret()),
             Login::ApiServer(login) => request.headers(login.headers().await?),
         })
+    }
+
+    /// The address of a path, which begins with a slash and may have a query.
+    fn at(&self, path: &str) -> Url {
+        let (path, query) = match path.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path, None),
+        };
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
+        url.set_query(query);
+        url
     }
 
     async fn act(
@@ -400,6 +417,21 @@ mod tests {
         one: "a test",
         short: "a test",
     };
+
+    #[test]
+    fn a_path_is_below_the_base_with_its_query_and_its_escapes() {
+        let at = |base: &str, path: &str| {
+            let connection = Connection::new(base.parse().unwrap());
+            Endpoint::new(&connection, ME).unwrap().at(path).to_string()
+        };
+        for base in ["http://host:8081", "http://host:8081/"] {
+            assert_eq!(at(base, "/jobs"), "http://host:8081/jobs");
+        }
+        assert_eq!(
+            at("https://host/a/b/", "/s%2Fx/c%20d?deploymentId=e&f=%26"),
+            "https://host/a/b/s%2Fx/c%20d?deploymentId=e&f=%26"
+        );
+    }
 
     #[test]
     fn a_repeated_request_arrives_within_its_margin() {
