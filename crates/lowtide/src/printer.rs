@@ -83,6 +83,9 @@ impl Printer {
 
     /// Says something to people, on stderr. That nobody listens is no trouble.
     pub fn say(self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
         let mut stream = io::stderr().lock();
         let text = self.coloured(text, &stream);
         let _ = stream.write_all(text.as_bytes());

@@ -1,5 +1,6 @@
 //! The real clock.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +14,32 @@ const SLEEP_MAX: Duration = Duration::from_secs(3);
 /// The last part of a sleep, which the finer timer does: the runtime's counts whole milliseconds, and
 /// ends up to two of them late.
 const FINE: Duration = Duration::from_millis(3);
+/// Where more sleep at once than this, all leave it to the runtime's timer: of hundreds nobody waits for a single one,
+/// and waking each of them twice costs more than the two milliseconds.
+const FINE_SLEEPERS_MAX: usize = 64;
+
+/// How many sleep.
+static SLEEPERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Somebody who sleeps, until it is dropped.
+struct Sleeper {
+    /// How many do, with this one.
+    count: usize,
+}
+
+impl Sleeper {
+    fn new() -> Self {
+        Self {
+            count: SLEEPERS.fetch_add(1, Ordering::Relaxed) + 1,
+        }
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        SLEEPERS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// The machine's wall clock, in whole milliseconds.
 ///
@@ -35,7 +62,12 @@ impl Clock for WallClock {
             if left.is_zero() {
                 return;
             }
-            let before = left.saturating_sub(FINE);
+            let sleeper = Sleeper::new();
+            let before = if sleeper.count > FINE_SLEEPERS_MAX {
+                left
+            } else {
+                left.saturating_sub(FINE)
+            };
             if before.is_zero() {
                 fine_timer::sleep(left).await;
             } else {

@@ -8,6 +8,7 @@ use lowtide_core::name::RunId;
 use lowtide_core::ports::Catalog as _;
 use lowtide_core::run::{Outcome, Run};
 use lowtide_core::savepoint::Savepoint;
+use serde::{Serialize, Serializer};
 
 use crate::exit::Exit;
 use crate::human;
@@ -64,17 +65,30 @@ pub async fn print(
             rows.push((run, left));
         }
     }
-    let shape = shape::Runs {
-        runs: rows
-            .iter()
-            .map(|(run, savepoints)| shape::Run::new(run, savepoints))
-            .collect(),
-    };
-    printer.table(&shape, &table(setup, &rows), "nothing was asked for")?;
-    for (run, _) in &rows {
-        printer.say(&explain(run, progress.has_told(run)));
-    }
+    printer.table(
+        &ForPrograms(&rows),
+        &table(setup, &rows),
+        "nothing was asked for",
+    )?;
+    let explained: String = (rows.iter())
+        .map(|(run, _)| explain(run, progress.has_told(run)))
+        .collect();
+    printer.say(&explained);
     Ok(exit)
+}
+
+/// Rows as programs read them: made only for those.
+struct ForPrograms<'a>(&'a [(Run, Vec<Savepoint>)]);
+
+impl Serialize for ForPrograms<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let rows = self.0.iter();
+        let runs = rows.map(|(run, savepoints)| shape::Run::new(run, savepoints));
+        shape::Runs {
+            runs: runs.collect(),
+        }
+        .serialize(serializer)
+    }
 }
 
 /// What each run left; the catalog is asked for those that this process did not see through.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use jiff::{SignedDuration, Timestamp};
 use lowtide_core::engine::Application;
 use lowtide_core::name::{AppKey, PlatformName, RunId};
@@ -29,6 +30,11 @@ use crate::wall_clock::WallClock;
 
 /// How far ahead a slot may lie: the clocks of a `CronJob`'s controller and of its pod differ.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(1);
+
+/// How many names are asked for before the catalog is opened: enough to make the connections. Hundreds would hold up
+/// the claims, for which the catalog needs longer than a platform for the names; so the others are asked for
+/// beside those.
+const ASKED_FIRST: usize = 16;
 
 /// How long a run of a slot waits, where nothing is remembered of an earlier process, before it
 /// looks for what that one may have asked for: as long as a request may take to arrive and to be
@@ -160,15 +166,19 @@ async fn fill(
     let mut asked: Vec<RunId> = Vec::with_capacity(wanted.len());
     let left_behind: BTreeSet<RunId> = jobs.iter().map(|job| job.run.id).collect();
     let mut new = Vec::with_capacity(wanted.len());
-    for application in wanted {
-        let run = row(&application)?;
+    for application in &wanted {
+        let run = row(application)?;
         asked.push(run.id);
         // A slot that was left behind is being walked already.
         if !left_behind.contains(&run.id) {
-            new.push((run, application.policy));
+            new.push((run, application.policy.clone()));
         }
     }
-    jobs.extend(claim(&engine, new).await?);
+    let ask_for_others = || {
+        let others = wanted.iter().skip(ASKED_FIRST);
+        engine.world.ask_ahead(others.map(job));
+    };
+    jobs.extend(claim(&engine, new, ask_for_others).await?);
     let patience = wait.map(|wait| Duration::try_from(wait).unwrap_or(Duration::MAX));
     let in_the_way = |run: &Run| {
         keys.contains(&run.application)
@@ -214,10 +224,7 @@ async fn open(
         .map(|application| &application.key.platform)
         .collect();
     let hands = setup.hands(&of_wanted, Source::List)?;
-    hands.ask_ahead(wanted.iter().map(|application| {
-        let job = application.policy.job.as_str();
-        (&application.key.platform, job)
-    }));
+    hands.ask_ahead(wanted.iter().take(ASKED_FIRST).map(job));
     let catalog = setup.catalog_briefly().await?;
     let open = catalog
         .open_runs()
@@ -234,13 +241,22 @@ async fn open(
     Ok((engine, platforms.into_iter().cloned().collect()))
 }
 
-/// Claims them in one step: hundreds would wait for the disk one by one.
-async fn claim(engine: &RealEngine, runs: Vec<(Run, Policy)>) -> Result<Vec<Job>, Trouble> {
+/// The job of an application.
+fn job(application: &Application) -> (&PlatformName, &str) {
+    (&application.key.platform, &application.policy.job)
+}
+
+/// Claims them in one step: hundreds would wait for the disk one by one. `meanwhile` is done while the catalog is at
+/// it.
+async fn claim(
+    engine: &RealEngine,
+    runs: Vec<(Run, Policy)>,
+    meanwhile: impl FnOnce(),
+) -> Result<Vec<Job>, Trouble> {
     let (runs, policies): (Vec<Run>, Vec<Policy>) = runs.into_iter().unzip();
-    let claims = engine
-        .claim_all(runs)
-        .await
-        .map_err(Trouble::catalog("claim the runs"))?;
+    // In this order: the catalog is asked first.
+    let (claims, ()) = join(engine.claim_all(runs), async { meanwhile() }).await;
+    let claims = claims.map_err(Trouble::catalog("claim the runs"))?;
     let jobs = claims.into_iter().zip(policies);
     Ok(jobs
         .map(|((run, claim), policy)| match claim {
