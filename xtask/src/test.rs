@@ -291,8 +291,15 @@ fn workspace_tests(arguments: &[&str]) -> Command {
     command
 }
 
-/// The tests that each planted bug is caught.
-const PLANTED: [&str; 5] = ["test", "--package", "lowtide-sim", "--test", "planted"];
+/// The tests that each planted bug is caught; with the features of all tests, which have compiled the dependencies.
+const PLANTED: [&str; 6] = [
+    "test",
+    "--workspace",
+    "--features",
+    CRASH_POINTS,
+    "--test",
+    "planted",
+];
 
 fn planted() -> Command {
     let mut command = cargo::command(&PLANTED);
@@ -300,10 +307,11 @@ fn planted() -> Command {
     command
 }
 
+/// A compiler flag for the crates of the workspace alone: as `RUSTFLAGS` it would have every dependency compiled once
+/// more.
 fn with_planted_bugs(command: &mut Command) {
-    command
-        .env("RUSTFLAGS", "--cfg lowtide_planted_bugs")
-        .env("CARGO_TARGET_DIR", cargo::root().join("target/planted"));
+    let compiler = cargo::root().join("xtask/with-planted-bugs.sh");
+    command.env("RUSTC_WORKSPACE_WRAPPER", compiler);
 }
 
 /// Beside the compiler: both keep two cores busy, but each waits for the network and for its last unit.

@@ -1,7 +1,7 @@
 //! Every planted bug is caught, by an invariant that is on in the clean run too.
 //!
 //! `RUSTFLAGS="--cfg lowtide_planted_bugs" cargo test -p lowtide-sim --test planted`: without the
-//! flag there are no bugs, and this file is empty.
+//! flag there are no bugs, and this file is empty. `cargo xtask test` gives it to the crates of the workspace alone.
 #![cfg(lowtide_planted_bugs)]
 #![allow(clippy::print_stdout)]
 
