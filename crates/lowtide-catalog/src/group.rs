@@ -59,7 +59,7 @@ pub(crate) struct Writes {
     open: Open,
 }
 
-/// The runs that were claimed through this handle of the catalog and have not ended.
+/// The runs that were claimed through this handle of the catalog, and are neither ended nor somebody else's.
 type Open = Arc<Mutex<BTreeSet<RunId>>>;
 
 fn lock(open: &Open) -> MutexGuard<'_, BTreeSet<RunId>> {
@@ -151,14 +151,18 @@ impl Writes {
     }
 
     pub(crate) async fn commit(&self, commit: Commit<'_>) -> Result<()> {
-        self.ask(Write::Commit(Box::new(Step {
+        let step = Step {
             run: commit.run.clone(),
             savepoints: commit.savepoints.to_vec(),
             begins: commit.begins,
             cap: commit.cap,
-        })))
-        .await
-        .map(|_| ())
+        };
+        let answer = self.ask(Write::Commit(Box::new(step))).await;
+        if let Err(CatalogError::Stale) = answer {
+            // It is somebody else's now.
+            lock(&self.open).remove(&commit.run.id);
+        }
+        answer.map(|_| ())
     }
 
     pub(crate) async fn baseline(&self, location: &Location, baseline: &Baseline) -> Result<()> {

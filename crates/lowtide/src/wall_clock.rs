@@ -96,6 +96,21 @@ mod tests {
         assert!(Timestamp::now() >= at);
     }
 
+    #[tokio::test]
+    async fn in_a_crowd_none_ends_early() {
+        let at = WallClock.now() + jiff::SignedDuration::from_millis(5);
+        let crowd = (0..2 * FINE_SLEEPERS_MAX).map(|_| async move {
+            WallClock.sleep_until(at).await;
+            Timestamp::now() >= at
+        });
+        assert!(
+            futures_util::future::join_all(crowd)
+                .await
+                .iter()
+                .all(|is_late| *is_late)
+        );
+    }
+
     #[test]
     fn milliseconds_are_whole() {
         let at: Timestamp = "2026-07-01T01:17:00.1239Z".parse().unwrap();

@@ -16,8 +16,8 @@ const LINGER: Duration = Duration::from_millis(1);
 /// claim is renewed. What was asked of the platform is on the disk already.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// How long the end of a run waits for the ends of others, as long as so many as are a crowd are still to come: each
-/// touches six pages, and those of two hundred are a third as many where they go to the disk in three groups instead
-/// of a dozen. That is less to be written now, and to be read by whoever opens the catalog next.
+/// touches six pages, and two hundred in a few groups half as many as in a dozen. That is less to be written now, and to
+/// be read by whoever opens the catalog next.
 const ENDS_WAIT: Duration = Duration::from_millis(10);
 /// Longer than a savepoint takes to be accepted, shorter than most take.
 const QUIET: Duration = Duration::from_millis(50);
