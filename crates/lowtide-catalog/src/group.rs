@@ -364,13 +364,17 @@ impl Write {
             .is_some_and(|step| step.run.phase == Phase::Following)
     }
 
+    /// The run that ends with it.
+    fn ended(&self) -> Option<RunId> {
+        match self {
+            Self::Commit(step) => (step.run.phase == Phase::Done).then_some(step.run.id),
+            Self::Claim(_) | Self::Baseline { .. } => None,
+        }
+    }
+
     /// Whether it is the end of a run, or recorded beside one.
     fn is_end(&self) -> bool {
-        match self {
-            Self::Commit(step) => step.run.phase == Phase::Done,
-            Self::Baseline { .. } => true,
-            Self::Claim(_) => false,
-        }
+        matches!(self, Self::Baseline { .. }) || self.ended().is_some()
     }
 
     /// A step that leaves no savepoint.

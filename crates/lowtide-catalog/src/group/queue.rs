@@ -6,7 +6,7 @@ use lowtide_core::name::RunId;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
-use super::{Asked, GROUP_MAX, Open, Write, lock};
+use super::{Asked, GROUP_MAX, Open, lock};
 
 /// A group of so many writes is one of a crowd: the next is waited for a moment, so that it is as large. Each
 /// transaction costs as much as a dozen of them.
@@ -65,8 +65,9 @@ impl Queue {
         }
         self.let_others_go_first(group);
         self.is_crowd = group.len() >= CROWD;
+        let mut open = lock(&self.open);
         for run in group.iter().filter_map(ended) {
-            lock(&self.open).remove(&run);
+            open.remove(&run);
         }
         !group.is_empty()
     }
@@ -90,19 +91,14 @@ impl Queue {
         let open = lock(&self.open);
         let ending = group.iter().filter_map(ended);
         let to_come = open.len() - ending.filter(|run| open.contains(run)).count();
-        let waited = group.iter().map(|asked| asked.since.elapsed()).max()?;
-        let left = ENDS_WAIT.checked_sub(waited)?;
+        let left = ENDS_WAIT.checked_sub(waited(group)?)?;
         (to_come >= CROWD && !left.is_zero()).then_some(left)
     }
 
     /// How long who has time waits for others that have none; `None` if nobody has time. Only in a crowd are there
     /// others that come right after those that went.
     fn may_let_others_go_first_for(&self) -> Option<Duration> {
-        let waited = self
-            .patient
-            .iter()
-            .map(|asked| asked.since.elapsed())
-            .max()?;
+        let waited = waited(&self.patient)?;
         Some(if self.is_crowd {
             PATIENCE.saturating_sub(waited)
         } else {
@@ -113,8 +109,8 @@ impl Queue {
     fn let_others_go_first(&mut self, group: &mut Vec<Asked>) {
         let patient = group.extract_if(.., |asked| asked.write.has_time());
         self.patient.extend(patient);
-        let is_overdue = |asked: &Asked| asked.since.elapsed() >= PATIENCE;
-        if group.is_empty() || self.patient.iter().any(is_overdue) {
+        let is_overdue = waited(&self.patient).is_some_and(|waited| waited >= PATIENCE);
+        if group.is_empty() || is_overdue {
             let room = GROUP_MAX - group.len();
             group.extend(self.patient.drain(..room.min(self.patient.len())));
         }
@@ -127,12 +123,13 @@ impl Queue {
     }
 }
 
-/// The run that ends.
 fn ended(asked: &Asked) -> Option<RunId> {
-    match &asked.write {
-        Write::Commit(step) => asked.write.is_end().then_some(step.run.id),
-        Write::Claim(_) | Write::Baseline { .. } => None,
-    }
+    asked.write.ended()
+}
+
+/// How long the first of them has waited.
+fn waited(all: &[Asked]) -> Option<Duration> {
+    all.iter().map(|asked| asked.since.elapsed()).max()
 }
 
 #[cfg(test)]

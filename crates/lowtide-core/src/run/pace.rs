@@ -49,7 +49,7 @@ const CROWD_SHARE: f64 = 0.05;
 const SCOUT_ONE_IN: u8 = 8;
 /// At these shares of the time that the quickest took: fewer questions than who is alone puts around the end.
 const SCOUT_AT: [f64; 3] = [PROBE_AT, 0.92, NEAR_FROM];
-/// Where fewer savepoints are known than this, every run is a scout.
+/// Where fewer savepoints are known than this, every run asks as if it were alone.
 const KNOWN: usize = 5;
 /// Up to this multiple of the usual time a savepoint is slow, and asked about after each such share of its
 /// time: most end there that did not end as usual. Beyond, nobody knows what it is.
