@@ -66,6 +66,9 @@ fn spec(name: &str) -> JobSpec {
             "execution.checkpointing.externalized-checkpoint-retention",
             "RETAIN_ON_CANCELLATION",
         ),
+        // Files are read one after the other. Where several are read at a time, the first that is missing ends
+        // the others, and Flink may name one of those as the cause (`RocksDBStateDownloader`).
+        ("state.backend.rocksdb.checkpoint.transfer.thread.num", "1"),
     ];
     JobSpec {
         backend: Backend::RocksDb,
