@@ -43,9 +43,11 @@ pub(super) fn common(release: Release, scratch: &Path, rest_port: u16, rpc_port:
         (backend, "hashmap".into()),
         (savepoint_directory_key(release), at("savepoints")),
         (checkpoints, at("checkpoints")),
-        // The key was renamed in 1.18. Ten seconds by default, which a JVM may need on a busy machine.
+        // The keys were renamed in 1.18. Ten seconds by default, which a JVM may need on a busy machine.
         ("akka.startup-timeout", "60 s".into()),
         ("pekko.startup-timeout", "60 s".into()),
+        ("akka.ask.timeout", "60 s".into()),
+        ("pekko.ask.timeout", "60 s".into()),
         ("heartbeat.interval", "1000".into()),
         ("heartbeat.timeout", "20000".into()),
         ("cluster.registration.initial-timeout", "200".into()),
