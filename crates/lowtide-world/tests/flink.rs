@@ -24,7 +24,7 @@ use testbench::control::Part;
 use testbench::flink::{Backend, Cluster, JobHandle, JobSpec, Release};
 
 /// For everything that a small job does.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 /// Two clusters at once would only wait for each other on two cores.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 

@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// For whatever must happen soon.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 /// What a reading may take where it is to succeed, on a busy machine.
 const PATIENT: Duration = Duration::from_secs(30);
 /// What a reading may take where it is to fail.

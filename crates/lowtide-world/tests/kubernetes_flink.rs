@@ -23,7 +23,7 @@ use testbench::kubernetes::flink::{Session, SessionSpec, VOLUME_PATH, archive};
 use testbench::kubernetes::{Node, Options, PodSecurity, left_out};
 
 /// For everything that a small job does.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 const NAMESPACE: &str = "streams";
 
 #[test]

@@ -20,7 +20,7 @@ use testbench::ververica::{
 /// How long a simulated savepoint takes.
 const TAKES: Duration = Duration::from_millis(50);
 /// For everything that the emulator does.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn client_with(emulator: &Emulator, change: impl FnOnce(&mut Settings)) -> Client {
     let mut settings = Settings::new(emulator.url().parse().unwrap());

@@ -14,7 +14,7 @@ use shared::{Ended, Place};
 use testbench::flink::{Backend, Cluster, JobHandle, JobSpec, Release};
 use testbench::say;
 
-const SAVEPOINT_LIMIT: Duration = Duration::from_mins(2);
+const SAVEPOINT_LIMIT: Duration = Duration::from_mins(4);
 /// Subtasks of the application, unless a release changes that.
 const PARALLELISM: u32 = 2;
 

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use crate::wire::{self, Kind, Message};
 
-/// A busy machine may stall a JVM for seconds; nothing on loopback takes longer than this.
-const TIMEOUT: Duration = Duration::from_mins(1);
+/// A slow and busy machine may stall a JVM for a minute; nothing on loopback takes longer than this.
+const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// How long [`until`] sleeps between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);

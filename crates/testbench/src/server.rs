@@ -13,7 +13,7 @@ use crate::port::Port;
 use crate::process::Bound;
 
 /// All of them answer within seconds on an idle machine.
-const START_TIMEOUT: Duration = Duration::from_mins(1);
+const START_TIMEOUT: Duration = Duration::from_mins(3);
 /// What the server prints, in its folder.
 const OUTPUT: &str = "server.out";
 

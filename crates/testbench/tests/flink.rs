@@ -8,7 +8,7 @@ use testbench::control::Part;
 use testbench::flink::{Cluster, JobSpec, Release, ZooKeeper, dump_metadata};
 use testbench::small_fs::SmallFs;
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 
 #[test]
 fn a_savepoint_can_be_held_in_both_parts() -> Result<()> {

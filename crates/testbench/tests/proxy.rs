@@ -16,7 +16,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use testbench::http::{Answer, request};
 use testbench::proxy::{Authority, Gate, Identity, Proxy, Rule};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A server that answers every request with its own path, and counts them.
 fn echo() -> (String, Arc<AtomicUsize>) {

@@ -10,7 +10,7 @@ use testbench::http::until;
 
 use crate::level_1;
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 
 #[test]
 fn level_1_names_the_file_that_flink_fails_on_after_a_claim() {

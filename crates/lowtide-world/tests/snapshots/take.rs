@@ -14,7 +14,7 @@ use testbench::flink::{Backend, Cluster, JobHandle, JobSpec, Release};
 use testbench::http::until;
 
 /// A snapshot takes a fraction of a second; a busy machine of two cores may need many.
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_mins(4);
 const PARALLELISM: u32 = 2;
 /// Few, so that tables of offsets do not make up most of each `_metadata`: every byte of it is damaged.
 const MAX_PARALLELISM: u32 = 8;

@@ -30,7 +30,7 @@ use crate::size::{draws, size};
 pub const APPLICATIONS: usize = 24;
 
 /// The longest that a slot may take: a claim lapses after 30 s, and the machine is busy.
-const LIMIT: Duration = Duration::from_mins(3);
+const LIMIT: Duration = Duration::from_mins(6);
 
 /// The interval of the applications that `serve` keeps: the shortest there is.
 const EVERY: &str = "10s";

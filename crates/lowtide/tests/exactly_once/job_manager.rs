@@ -24,14 +24,14 @@ use crate::size::{draws, size};
 
 /// What can no longer complete must be proven so before the next attempt; a short limit of the
 /// jobs makes that a matter of seconds.
-const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(15);
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// The longest that a slot may take: the JobManager's return, the jobs' limit, two looks 10 s
 /// apart, an attempt of its own; on a busy machine, and twice where it is killed twice.
-const LIMIT: Duration = Duration::from_mins(4);
+const LIMIT: Duration = Duration::from_mins(8);
 
 /// How long one step of a test's own may take.
-const STEP: Duration = Duration::from_mins(1);
+const STEP: Duration = Duration::from_mins(3);
 
 /// What the JobManager is doing for an application when it dies.
 #[derive(Debug, Clone, Copy)]

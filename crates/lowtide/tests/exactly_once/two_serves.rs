@@ -28,7 +28,7 @@ pub const SLOTS: usize = APPLICATIONS;
 const EVERY: &str = "10s";
 
 /// The longest that any wait may take: a claim lapses after 30 s, slots come every 10 s.
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_mins(5);
 
 struct Pair<'c> {
     home: Home,

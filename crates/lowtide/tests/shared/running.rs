@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Ended, Place};
 
 /// Longest wait for a line that must come.
-const LINE_WAIT: Duration = Duration::from_secs(60);
+const LINE_WAIT: Duration = Duration::from_mins(3);
 
 /// A process whose stderr is read while it runs.
 pub struct Running {

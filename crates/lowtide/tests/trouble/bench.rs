@@ -16,7 +16,7 @@ use testbench::http::until;
 use testbench::process;
 
 /// For everything that a small job or a small command does.
-pub const LIMIT: Duration = Duration::from_mins(1);
+pub const LIMIT: Duration = Duration::from_mins(3);
 
 /// The cluster that tests share which do not break it. It lives as long as a test uses it.
 pub fn cluster() -> Arc<Cluster> {
@@ -146,7 +146,7 @@ impl Lowtide {
                 .unwrap(),
             platform: pairs(&[("url", &format!("{url:?}")), ("timeout", "10s")]),
             rules: pairs(&[
-                ("deadline", "60s"),
+                ("deadline", "3m"),
                 ("patience", "500ms"),
                 ("absent_for", "2s"),
             ]),

@@ -19,7 +19,7 @@ use crate::s3::S3Server;
 use crate::{http, java, say};
 
 /// Two JVMs on two busy cores; alone they take about five seconds.
-const START_TIMEOUT: Duration = Duration::from_mins(2);
+const START_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A JVM's exit in good order, with writing its class data.
 const STOP_TIMEOUT: Duration = Duration::from_mins(1);

@@ -43,13 +43,14 @@ pub(super) fn common(release: Release, scratch: &Path, rest_port: u16, rpc_port:
         (backend, "hashmap".into()),
         (savepoint_directory_key(release), at("savepoints")),
         (checkpoints, at("checkpoints")),
-        // The keys were renamed in 1.18. Ten seconds by default, which a JVM may need on a busy machine.
-        ("akka.startup-timeout", "60 s".into()),
-        ("pekko.startup-timeout", "60 s".into()),
+        // The keys were renamed in 1.18. A JVM that shares two slow cores with forty others has needed more than
+        // the ten seconds of an answer that are the default, and more than a minute to start.
+        ("akka.startup-timeout", "5 min".into()),
+        ("pekko.startup-timeout", "5 min".into()),
         ("akka.ask.timeout", "60 s".into()),
         ("pekko.ask.timeout", "60 s".into()),
         ("heartbeat.interval", "1000".into()),
-        ("heartbeat.timeout", "20000".into()),
+        ("heartbeat.timeout", "60000".into()),
         ("cluster.registration.initial-timeout", "200".into()),
         ("cluster.registration.max-timeout", "2000".into()),
         ("cluster.registration.error-delay", "300".into()),

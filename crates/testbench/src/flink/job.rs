@@ -17,7 +17,7 @@ const CLASS: &str = "StatefulApp";
 const SOURCE: &str = include_str!("../../java/StatefulApp.java");
 
 /// From the request to the last running task; one to two seconds on an idle machine.
-const START_TIMEOUT: Duration = Duration::from_mins(2);
+const START_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The states that no job leaves.
 const ENDED: [&str; 3] = ["FINISHED", "CANCELED", "FAILED"];

@@ -16,7 +16,7 @@ use super::{Cluster, JobSpec, Release};
 use crate::{cache, java, say};
 
 /// One savepoint of a small job on a busy machine.
-const SAVEPOINT_TIMEOUT: Duration = Duration::from_mins(1);
+const SAVEPOINT_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// What a JVM does about its class data.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use crate::process::Bound;
 use crate::{http, java, say};
 
 const CLASS: &str = "org.apache.flink.runtime.zookeeper.FlinkZooKeeperQuorumPeer";
-const START_TIMEOUT: Duration = Duration::from_mins(1);
+const START_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// ZooKeeper's unit of time. It allows sessions of 2 to 20 ticks.
 const TICK_MS: u32 = 500;

@@ -16,10 +16,10 @@ use super::{address, packages};
 use crate::http::until;
 use crate::process;
 
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The kernel waits for all processes of the namespace before process 1 is gone.
-const END_TIMEOUT: Duration = Duration::from_secs(30);
+const END_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Where programs of a node write although nothing tells them to; the machine's own stay as they are.
 const OWN_FOLDERS: [&str; 4] = ["/run", "/var/log", "/var/lib/cni", "/var/lib/kubelet"];

@@ -29,7 +29,7 @@ use crate::{process, say};
 const START_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// The controller manager makes a service account and binds a claim within a second.
-const CONTROLLER_TIMEOUT: Duration = Duration::from_mins(1);
+const CONTROLLER_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// The name of the program in the list of parts.
 const API_SERVER: &str = "kube-apiserver";

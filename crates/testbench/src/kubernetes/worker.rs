@@ -27,7 +27,7 @@ pub const PAUSE_IMAGE: &str = "lowtide.invalid/pause:1";
 /// Where `CoreDNS` says whether it has read the cluster's services.
 pub(super) const DNS_READY: &str = "127.0.0.1:8181";
 
-const CONTAINERD_TIMEOUT: Duration = Duration::from_mins(1);
+const CONTAINERD_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// The namespace of containerd in which the kubelet's images are.
 const CONTAINERD_NAMESPACE: &str = "k8s.io";

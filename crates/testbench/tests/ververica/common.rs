@@ -9,7 +9,7 @@ use testbench::http::{Answer, request_with, until};
 use testbench::ververica::{DeploymentSpec, Emulator, Profile};
 
 /// A busy machine, not a slow emulator.
-pub const LIMIT: Duration = Duration::from_mins(1);
+pub const LIMIT: Duration = Duration::from_mins(3);
 
 /// A simulated savepoint that is over at once.
 pub const QUICK: Duration = Duration::from_millis(20);

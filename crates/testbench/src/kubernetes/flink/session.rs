@@ -28,7 +28,7 @@ pub const VOLUME_PATH: &str = "/flink-data";
 const ACCOUNT: &str = "flink";
 
 /// A JobManager's pod on a busy machine; alone it takes about eight seconds.
-const START_TIMEOUT: Duration = Duration::from_mins(3);
+const START_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// What a session cluster is to be like.
 #[derive(Debug, Clone)]
