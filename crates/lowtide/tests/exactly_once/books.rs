@@ -193,8 +193,8 @@ pub fn compare(cluster: &Cluster, ledger: &Ledger, scope: &Scope) -> Result<Tall
 }
 
 /// The longest until a directory that nobody waits for any more is in the catalog: runs that ended
-/// in trouble are looked back at after 15 s and after 2 min.
-const SETTLED: Duration = Duration::from_secs(150);
+/// in trouble are looked back at after 15 s and after 2 min; and the machine is busy.
+const SETTLED: Duration = Duration::from_mins(5);
 
 /// As [`compare`], once everything that is left behind has been looked at: a `serve` without a
 /// schedule does that.

@@ -20,13 +20,15 @@ fn an_unknown_name_is_refused_at_once_with_what_may_have_been_meant() {
     let cluster = cluster();
     let _other_case = Job::named(&cluster, "Ledger");
     let _longer = Job::named(&cluster, "ledger-eu");
-    let lowtide = Lowtide::on(cluster.url()).application("ledger");
+    let lowtide = Lowtide::on(cluster.url())
+        .rule("absent_for", "1m")
+        .application("ledger");
     let told = lowtide.take("ledger");
     told.failed("not-running")
         .because("no running job is named `ledger`")
         .hints("did you mean `Ledger` or `ledger-eu`?")
         .attempts(0);
-    assert!(told.took() < Duration::from_secs(2), "{told:#?}");
+    assert!(told.took() < Duration::from_mins(1), "{told:#?}");
 
     let resolved = lowtide.run(&["resolve", "--output", "json"]);
     assert_eq!(resolved.code, 1, "{resolved:#?}");
@@ -93,19 +95,23 @@ fn what_has_ended_is_skipped_by_run_and_refused_by_take() {
     finished.wait_state("FINISHED", LIMIT).unwrap();
     let cancelled = Job::named(&cluster, "cancelled");
     cancelled.cancel().unwrap();
-    let lowtide = Lowtide::on(cluster.url())
-        .application("finished")
-        .application("cancelled");
+    let lowtide = |absent_for: &str| {
+        Lowtide::on(cluster.url())
+            .rule("absent_for", absent_for)
+            .application("finished")
+            .application("cancelled")
+    };
+    let (two_seconds, one_minute) = (lowtide("2s"), lowtide("1m"));
     for (job, word) in [(&finished, "finished"), (&cancelled, "cancelled")] {
-        let told = lowtide.fill(&job.name);
+        let told = two_seconds.fill(&job.name);
         told.skipped(word).because(&job.id);
         assert!(told.took() >= Duration::from_secs(2), "{told:#?}");
-        let told = lowtide.take(&job.name);
+        let told = one_minute.take(&job.name);
         told.failed("not-running")
             .because(&job.id)
             .because(word)
             .hints("start it again");
-        assert!(told.took() < Duration::from_secs(2), "{told:#?}");
+        assert!(told.took() < Duration::from_mins(1), "{told:#?}");
     }
 }
 

@@ -260,17 +260,19 @@ fn nothing_listens_there() {
 #[test]
 fn a_job_manager_that_dies_and_comes_back() {
     let cluster = Cluster::builder(Release::V2_3)
-        .checkpoint_timeout(Duration::from_secs(5))
+        .checkpoint_timeout(Duration::from_secs(15))
         .start()
         .unwrap();
     let spec = JobSpec::named("phoenix");
     let first = Job::submit(&cluster, &spec);
 
-    // In mid-savepoint. Somebody submits the job again under its name.
+    // In mid-savepoint. Somebody submits the job again under its name, as soon as the JobManager takes it: on a slow
+    // machine that is a while after it answers.
     first.control.block(Part::Async).unwrap();
     let lowtide = Lowtide::on(cluster.url())
         .application("phoenix")
-        .rule("absent_for", "50s");
+        .rule("deadline", "30m")
+        .rule("absent_for", "15m");
     let told = lowtide.meanwhile(&["run", "phoenix"], || {
         first.control.wait_blocked(1, LIMIT).unwrap();
         cluster.kill_job_manager().unwrap();
