@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -108,13 +108,14 @@ impl Builder {
             connections: Mutex::new(BTreeMap::new()),
             stopped: AtomicBool::new(false),
         });
-        let accepting = Arc::clone(&shared);
-        thread::Builder::new()
+        let accepts = Arc::clone(&shared);
+        let accepting = thread::Builder::new()
             .name("proxy".into())
-            .spawn(move || serve::accept(&listener, &accepting))?;
+            .spawn(move || serve::accept(&listener, &accepts))?;
         Ok(Proxy {
             url,
             address,
+            accepting: Some(accepting),
             shared,
         })
     }
@@ -125,6 +126,7 @@ impl Builder {
 pub struct Proxy {
     url: String,
     address: SocketAddr,
+    accepting: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
 }
 
@@ -219,8 +221,9 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
-        // Wakes the accepting thread; where that fails it has ended already.
+        // Wakes the accepting thread; where that fails it has ended already. When it has, nobody listens.
         let _ = TcpStream::connect(self.address);
+        let _ = self.accepting.take().map(JoinHandle::join);
         for connection in lock(&self.shared.connections).values() {
             let _ = connection.shutdown(Shutdown::Both);
         }

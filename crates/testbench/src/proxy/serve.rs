@@ -49,6 +49,10 @@ fn connection(stream: TcpStream, shared: &Shared) -> Result<()> {
     let client = stream.peer_addr()?;
     lock(&shared.connections).insert(client, stream.try_clone()?);
     let _open = Open { client, shared };
+    // Who stopped the proxy meanwhile did not find this connection, to cut it.
+    if shared.stopped.load(Ordering::SeqCst) {
+        return Ok(());
+    }
     match &shared.tls {
         None => requests(stream, shared),
         Some(config) => {
