@@ -56,6 +56,11 @@ fn program(message: &Value) -> Option<Program> {
 }
 
 impl Program {
+    /// Its package and its target.
+    pub fn name(&self) -> (&str, &str) {
+        (&self.package, &self.target)
+    }
+
     /// The command that runs it, where cargo would; it ends with the thread that starts it.
     pub fn command(&self) -> Command {
         let mut command = bound(&self.executable);

@@ -164,7 +164,7 @@ fn beside_each_other(stages: &mut Stages, mut programs: Vec<Program>, environmen
         thread::spawn(move || second_lane(later, &environment))
     };
     let idle = thread::spawn(compile_idly);
-    programs.sort_by_key(|it| HEAVIEST == (&*it.package, &*it.target));
+    programs.sort_by_key(|it| it.name() == HEAVIEST);
     stages.run("tests", || environment.lane(&programs));
     stages.run(
         "clippy, and what else was compiled beside the tests",
@@ -192,9 +192,7 @@ fn joined(thread: JoinHandle<Result<Counts>>) -> Result<Counts> {
 
 /// The place in [`BUILT_FOR`].
 fn built_for(program: &Program) -> Option<usize> {
-    BUILT_FOR
-        .iter()
-        .position(|it| *it == (&*program.package, &*program.target))
+    BUILT_FOR.iter().position(|it| *it == program.name())
 }
 
 fn second_lane(mut programs: Vec<Program>, environment: &Environment) -> Result<Counts> {
@@ -251,7 +249,7 @@ pub fn soak() -> bool {
 fn patient(programs: &[Program]) -> Result<Command> {
     let mut command = programs
         .iter()
-        .find(|it| (&*it.package, &*it.target) == ("lowtide", "trouble"))
+        .find(|it| it.name() == ("lowtide", "trouble"))
         .context("there is no test program `trouble`")?
         .command();
     command.arg(PATIENT);
