@@ -42,7 +42,11 @@ fn complete(mut command: Command, arguments: &[&str]) -> Command {
 
 /// Builds the program for trying it. With the features that the whole workspace wants of its dependencies: so
 /// the tests have compiled them already.
-pub const TO_TRY: [&str; 4] = ["build", "--workspace", "--bin", "lowtide"];
+const TO_TRY: [&str; 4] = ["build", "--workspace", "--bin", "lowtide"];
+
+/// Compiles what [`TO_TRY`] is linked from, and leaves the program alone that lies there: tests that run meanwhile
+/// were built with one that has other features.
+pub const TO_TRY_BUT_FOR_LINKING: [&str; 3] = ["build", "--workspace", "--lib"];
 
 /// Builds the program for [trying it](TO_TRY) and returns where it lies.
 pub fn lowtide_to_try() -> Result<PathBuf> {

@@ -178,7 +178,8 @@ fn trace(cluster: &Cluster, player: &Player) -> Result<Vec<String>> {
         process.said()
     );
     let mut seen = BTreeSet::new();
-    let points = fs::read_to_string(file)?;
+    let points = fs::read_to_string(file)
+        .context("the program wrote no points: it was built without the feature `crash-points`")?;
     let only_if_slow = |point: &str| {
         point.contains("-again:")
             || point.starts_with("commit:verifying:")
