@@ -33,6 +33,9 @@ const CRASH_POINTS: &str = "lowtide/crash-points";
 
 /// The image that tests run, and the variable that tells them where it is.
 const IMAGE: (&str, &str) = ("lowtide:test", "LOWTIDE_IMAGE");
+/// The variable that tells tests of other packages where the program is: to ask cargo, they would wait until it has
+/// compiled what it compiles beside them.
+const PROGRAM: &str = "LOWTIDE_PROGRAM";
 /// The variable that tells tests what to leave out.
 const WITHOUT: &str = "LOWTIDE_WITHOUT";
 
@@ -83,15 +86,15 @@ pub fn run(without: Option<Without>) -> bool {
         Ok(Counts::one(true))
     });
     let kubernetes = thread::spawn(build_kubernetes);
-    let mut programs = Vec::new();
+    let (mut programs, mut lowtide) = (Vec::new(), PathBuf::new());
     stages.run("compile the tests", || {
-        programs = lane::compile(CRASH_POINTS)?;
+        (programs, lowtide) = lane::compile(CRASH_POINTS)?;
         Ok(Counts::one(true))
     });
     stages.run("install Java, Flink and what runs containers", || {
         joined(download)
     });
-    let environment = Environment::new(containers);
+    let environment = Environment::new(lowtide, containers);
     if let Ok(Environment {
         archive: Some(archive),
         ..
@@ -117,6 +120,8 @@ pub fn run(without: Option<Without>) -> bool {
 /// What tests find in their environment.
 #[derive(Debug, Clone)]
 struct Environment {
+    /// The program that tests start.
+    lowtide: PathBuf,
     /// The image's archive; without it, tests leave containers out.
     archive: Option<PathBuf>,
     /// For temporary files. What a test leaves behind, because it was killed or keeps a server to its end, goes
@@ -125,17 +130,20 @@ struct Environment {
 }
 
 impl Environment {
-    fn new(containers: bool) -> Result<Self> {
+    fn new(lowtide: PathBuf, containers: bool) -> Result<Self> {
         // A short name: paths of sockets end at 108 bytes.
         let scratch = tempfile::Builder::new().prefix("lt-").tempdir()?;
         Ok(Self {
+            lowtide,
             archive: containers.then(|| cargo::root().join("target/lowtide-test-image.tar")),
             scratch: Arc::new(scratch),
         })
     }
 
     fn complete(&self, command: &mut Command) {
-        command.env("TMPDIR", self.scratch.path());
+        command
+            .env("TMPDIR", self.scratch.path())
+            .env(PROGRAM, &self.lowtide);
         match &self.archive {
             Some(archive) => command.env(IMAGE.1, archive),
             None => command.env(WITHOUT, "containers"),

@@ -1,5 +1,6 @@
 //! The program takes the configuration that the chart renders.
 
+use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -11,8 +12,15 @@ use crate::helm::{NAMESPACE, configuration, matrix, objects, root};
 /// Where the chart mounts the platform's token.
 const TOKEN: &str = "/var/run/secrets/lowtide/token";
 
-/// The program, built as the other tests of the workspace have it: in one run nothing is built twice.
+/// Where the program is, if whoever runs the tests has built it.
+const PROGRAM: &str = "LOWTIDE_PROGRAM";
+
 fn lowtide() -> PathBuf {
+    env::var_os(PROGRAM).map_or_else(built, PathBuf::from)
+}
+
+/// The program, built as the other tests of the workspace have it.
+fn built() -> PathBuf {
     let output = Command::new(env!("CARGO"))
         .current_dir(root())
         .args(["build", "--locked", "--package", "lowtide"])
