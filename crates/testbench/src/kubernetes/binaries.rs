@@ -79,7 +79,7 @@ pub fn kubernetes() -> Result<PathBuf> {
 ///
 /// # Errors
 /// As [`kubernetes`].
-pub(super) fn inside() -> Result<PathBuf> {
+pub fn inside() -> Result<PathBuf> {
     let key = format!("kubernetes/inside-{}", hash(INSIDE));
     cache::entry(&key, |folder| {
         build(INSIDE, &["init", "pause", "ask"], STRIPPED, folder)
