@@ -64,9 +64,17 @@ pub fn executable(name: &str, arguments: &[&str]) -> Result<PathBuf> {
 }
 
 fn built(name: &str, build: &mut Command) -> Result<PathBuf> {
-    messages(build)?
+    program_in(&messages(build)?, name)
+}
+
+/// Where the program `name` lies, of all that messages of cargo tell of; its library and its tests have that name, too.
+///
+/// # Errors
+/// They tell of no such program.
+pub fn program_in(messages: &[Value], name: &str) -> Result<PathBuf> {
+    messages
         .iter()
-        .filter(|message| message["target"]["name"] == name)
+        .filter(|it| it["target"]["name"] == name && it["profile"]["test"] == false)
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
         .next_back()
         .with_context(|| format!("cargo names no executable of the package `{name}`"))
@@ -92,4 +100,31 @@ pub fn messages(build: &mut Command) -> Result<Vec<Value>> {
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_program_is_told_from_its_own_tests_and_from_its_library() {
+        let mut message = json!({
+            "target": { "name": "lowtide", "kind": ["bin"] },
+            "profile": { "test": false },
+            "executable": "/repo/target/debug/lowtide",
+        });
+        let find = |message: &Value, name| program_in(std::slice::from_ref(message), name);
+        let found = find(&message, "lowtide").unwrap();
+        assert_eq!(found, Path::new("/repo/target/debug/lowtide"));
+        assert!(find(&message, "xtask").is_err());
+        message["profile"]["test"] = true.into();
+        assert!(find(&message, "lowtide").is_err());
+        message["profile"]["test"] = false.into();
+        message["executable"] = Value::Null;
+        assert!(find(&message, "lowtide").is_err());
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::Value;
 use testbench::process::bound;
 
@@ -33,10 +33,7 @@ pub struct Program {
 pub fn compile(features: &str) -> Result<(Vec<Program>, PathBuf)> {
     let mut build = cargo::command(&["test", "--workspace", "--features", features, "--no-run"]);
     let messages = cargo::messages(&mut build)?;
-    let lowtide = messages
-        .iter()
-        .find_map(|message| started(message, "lowtide"))
-        .context("cargo names no program `lowtide`")?;
+    let lowtide = cargo::program_in(&messages, "lowtide")?;
     let mut programs: Vec<Program> = messages.iter().filter_map(program).collect();
     if programs.is_empty() {
         bail!("cargo names no test program");
@@ -44,13 +41,6 @@ pub fn compile(features: &str) -> Result<(Vec<Program>, PathBuf)> {
     // Cargo names them in the order in which their compilers ended.
     programs.sort_by(|a, b| (&a.package, &a.target).cmp(&(&b.package, &b.target)));
     Ok((programs, lowtide))
-}
-
-/// The program `name` that tests start, if a message of cargo tells of it.
-fn started(message: &Value, name: &str) -> Option<PathBuf> {
-    let is_it = message["target"]["name"] == name && message["profile"]["test"] == false;
-    let executable = message["executable"].as_str()?;
-    is_it.then(|| PathBuf::from(executable))
 }
 
 /// The test program that a message of cargo tells of.
@@ -134,22 +124,5 @@ mod tests {
         assert_eq!(found.folder, Path::new("/repo/crates/lowtide"));
         message["profile"]["test"] = false.into();
         assert!(program(&message).is_none());
-    }
-
-    #[test]
-    fn the_program_is_told_from_its_own_tests_and_from_its_library() {
-        let mut message = json!({
-            "target": { "name": "lowtide", "kind": ["bin"] },
-            "profile": { "test": false },
-            "executable": "/repo/target/debug/lowtide",
-        });
-        let found = started(&message, "lowtide");
-        assert_eq!(found.unwrap(), Path::new("/repo/target/debug/lowtide"));
-        assert!(started(&message, "xtask").is_none());
-        message["profile"]["test"] = true.into();
-        assert!(started(&message, "lowtide").is_none());
-        message["profile"]["test"] = false.into();
-        message["executable"] = Value::Null;
-        assert!(started(&message, "lowtide").is_none());
     }
 }

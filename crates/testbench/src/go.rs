@@ -26,7 +26,7 @@ const NICENESS: &str = "10";
 ///
 /// Whoever has several programs built holds them meanwhile: Go's own library, a minute of compiling, is then compiled
 /// once.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Caches(Arc<TempDir>);
 
 /// What [`Caches::hold`] finds, as long as somebody holds it.
